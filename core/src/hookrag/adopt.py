@@ -1,0 +1,94 @@
+"""Components that were made in Python, taken into a pipeline: each gets a proxy, also those inside others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from hookrag.build import Shared
+from hookrag.errors import ConfigError
+from hookrag.instance import Instance
+from hookrag.proxies import PROXIES, Proxy
+from hookrag.signature import ATTRIBUTES, OPERATIONS, REFERENCES, parameters
+from hookrag.values import KINDS, Step
+
+_ABSENT = object()
+
+
+class Adoption:
+    """Gives proxies to objects. An object met twice has one proxy; its references are replaced by theirs, in place.
+
+    A component keeps every parameter of its constructor under the parameter's name, with or without a leading underscore:
+    that is where its references and settings are found.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._proxies: dict[int, Proxy] = {}
+        self._names: dict[str, int] = {}
+
+    def adopt(self, kind: str, component: Any) -> Proxy:
+        """The proxy of a component and, inside it, of all it refers to. Raises ConfigError where it is no such component."""
+        if isinstance(component, Proxy):
+            return component
+        if id(component) in self._proxies:
+            return self._proxies[id(component)]
+        cls = type(component)
+        lacking = [f"{n}()" for n in sorted(OPERATIONS[kind]) if not hasattr(cls, n)]
+        lacking += [n for n in sorted(ATTRIBUTES.get(kind, ())) if n not in dir(component)]
+        if lacking:
+            raise ConfigError([f"{cls.__name__} is no {kind}: it has no {', '.join(lacking)}"])
+        settings: dict[str, Any] = {}
+        references: dict[str, Any] = {}
+        for name, parameter in parameters(cls).items():
+            attribute, value = _kept(component, name)
+            if parameter.reference is None:
+                settings[name] = (
+                    value if value is None or isinstance(value, str | int | float | bool) else _plain(value)
+                )
+            elif value is not None:
+                references[name] = self._inside(REFERENCES[parameter.reference], value)
+                object.__setattr__(component, attribute, references[name])
+        step = Step(kind, self._name(kind, cls.__name__.lower()), cls.__name__.lower(), _fingerprint(component))
+        instance = Instance(component, settings, references)
+        self._shared.instances[step.fingerprint] = instance
+        proxy = self._proxies[id(component)] = PROXIES[kind](step, instance)
+        return proxy
+
+    def _inside(self, kind: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self.adopt(kind, one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.adopt(kind, one) for one in value]
+        return self.adopt(kind, value)
+
+    def _name(self, kind: str, base: str) -> str:
+        key = f"{KINDS[kind]}.{base}"
+        self._names[key] = self._names.get(key, 0) + 1
+        return base if self._names[key] == 1 else f"{base}-{self._names[key]}"
+
+
+def _kept(component: Any, name: str) -> tuple[str, Any]:
+    for attribute in (name, f"_{name}"):
+        value = getattr(component, attribute, _ABSENT)
+        if value is not _ABSENT:
+            return attribute, value
+    cls = type(component).__name__
+    raise ConfigError(
+        [
+            f"{cls} keeps its parameter {name!r} neither as self.{name} nor as self._{name}, so a pipeline cannot see it: "
+            f"name it so, or describe the pipeline by a configuration"
+        ]
+    )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else json.loads(json.dumps(value, default=str))
+
+
+def _fingerprint(component: Any) -> str:
+    # Two objects are two components, whatever they are made of: sharing was the caller's decision.
+    return blake2b(f"object {id(component)}".encode(), digest_size=16).hexdigest()

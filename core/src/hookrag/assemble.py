@@ -1,0 +1,186 @@
+"""A configuration made into the parts of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from hookrag.build import Builder, Shared, index_folder, nearest
+from hookrag.catalogue import Catalogue
+from hookrag.config import Config, load
+from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy
+from hookrag.signature import Mismatch, convert
+from hookrag.values import KINDS
+
+FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
+T = TypeVar("T", bound="PipelineTable | IndexTable")
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTable:
+    """The keys of [pipelines.NAME]."""
+
+    retriever: str
+    generator: str | None = None
+    k: int = 5
+    middleware: list[str] = field(default_factory=list)
+    timeout: float | None = None
+    threads: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTable:
+    """The keys of [index]: the folder of the journal and the stores, and the metadata that can be filtered on."""
+
+    path: Path = Path(".hookrag")
+    fields: dict[str, FieldType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pipeline is made of."""
+
+    retriever: Any
+    generator: Any
+    middleware: tuple[Any, ...]
+    k: int
+    timeout: float | None
+    threads: int
+    folder: Path
+    fields: Mapping[str, FieldType]
+
+
+def read(source: str | Path | Mapping[str, Any]) -> Config:
+    """The configuration in a file or a dictionary."""
+    return Config(dict(source)) if isinstance(source, Mapping) else load(Path(source))
+
+
+def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str) -> Parts:
+    """The parts of one pipeline. Raises ConfigError with every problem of the tables that it reaches."""
+    builder = Builder(config, catalogue, shared)
+    builder.check_shape()
+    index = index_table(builder)
+    table = pipeline_table(builder, name)
+    builder.finish()
+    assert table is not None
+    named = _components(builder, name, table)
+    for kind, target in named:
+        builder.plan(kind, target)
+    builder.finish()
+    built = [builder.component(kind, target) for kind, target in named]
+    builder.finish()
+    retriever = next(proxy for proxy in built if isinstance(proxy, RetrieverProxy))
+    generator = next((proxy for proxy in built if isinstance(proxy, GeneratorProxy)), None)
+    middleware = tuple(proxy for proxy in built if isinstance(proxy, MiddlewareProxy))
+    return Parts(
+        retriever, generator, middleware, table.k, table.timeout, table.threads, index_folder(config), index.fields
+    )
+
+
+def check(config: Config, catalogue: Catalogue) -> list[str]:
+    """Build every table and every pipeline; the names of the pipelines. Raises ConfigError with every problem of the file."""
+    builder = Builder(config, catalogue, Shared())
+    builder.check_shape()
+    index_table(builder)
+    names = _pipelines(config)
+    if not names:
+        builder.problem(["pipelines"], "there is no pipeline: add [pipelines.default] with a retriever and a generator")
+    for name in names:
+        table = pipeline_table(builder, name)
+        if table is not None:
+            _components(builder, name, table)
+    builder.plan_all()
+    builder.finish()
+    for kind in (kind for kind in KINDS if kind != "command"):
+        for name in builder.names(kind):
+            builder.component(kind, name)
+    builder.finish()
+    return names
+
+
+def readers(config: Config, catalogue: Catalogue, shared: Shared) -> dict[str, ReaderProxy]:
+    """The reader of each file suffix: those of the [readers.*] tables, then the core's own for suffixes that are left."""
+    builder = Builder(config, catalogue, shared)
+    found: dict[str, ReaderProxy] = {}
+    configured = builder.names("reader")
+    own = [offer.name for offer in catalogue.of_kind("reader") if offer.plugin == "hookrag"]
+    proxies = [builder.component("reader", name) for name in configured]
+    builder.finish()
+    plain = Builder(Config({"readers": {name: {"use": name} for name in own}}), catalogue, shared)
+    proxies += [plain.component("reader", name) for name in own]
+    plain.finish()
+    for proxy in proxies:
+        assert isinstance(proxy, ReaderProxy)
+        for suffix in proxy.suffixes:
+            found.setdefault(suffix, proxy)
+    return found
+
+
+def index_table(builder: Builder) -> IndexTable:
+    """The [index] table; the defaults where there is none."""
+    table = builder.config.tables.get("index", {})
+    made = _table(builder, IndexTable, ["index"], table) if isinstance(table, Mapping) else None
+    return made if made is not None else IndexTable()
+
+
+def pipeline_table(builder: Builder, name: str) -> PipelineTable | None:
+    """The [pipelines.NAME] table; None, with the problems noted, where it cannot be read."""
+    names = _pipelines(builder.config)
+    if name not in names:
+        listed = ", ".join(names) or "none"
+        builder.problem(["pipelines"], f"no table [pipelines.{name}]{nearest(name, names)}; pipelines: {listed}")
+        return None
+    table = builder.config.tables["pipelines"][name]
+    made = _table(builder, PipelineTable, ["pipelines", name], table) if isinstance(table, Mapping) else None
+    if made is not None:
+        for key, low in (("k", 1), ("threads", 1)):
+            if getattr(made, key) < low:
+                builder.problem(["pipelines", name], f"{key} must be at least {low}, got {getattr(made, key)}", key)
+        if made.timeout is not None and made.timeout <= 0:
+            builder.problem(["pipelines", name], f"timeout must be above 0 seconds, got {made.timeout}", "timeout")
+    return made
+
+
+def _pipelines(config: Config) -> list[str]:
+    tables = config.tables.get("pipelines", {})
+    return list(tables) if isinstance(tables, Mapping) else []
+
+
+def _components(builder: Builder, name: str, table: PipelineTable) -> list[tuple[str, str]]:
+    """The components that a pipeline names, those that exist; the others are noted."""
+    wanted = [("retriever", table.retriever, "retriever")]
+    wanted += [("generator", table.generator, "generator")] if table.generator is not None else []
+    wanted += [("middleware", one, "middleware") for one in table.middleware]
+    found = []
+    for kind, target, key in wanted:
+        tables = builder.names(kind)
+        if target in tables:
+            found.append((kind, target))
+        else:
+            listed = ", ".join(tables) or "none"
+            hint = nearest(target, tables)
+            message = f"{key}: no table [{KINDS[kind]}.{target}]{hint}; {KINDS[kind]}: {listed}"
+            builder.problem(["pipelines", name], message, key)
+    return found
+
+
+def _table(builder: Builder, cls: type[T], place: Sequence[str], table: Mapping[str, Any]) -> T | None:
+    hints = get_type_hints(cls)
+    values, sound = {}, True
+    for key, value in table.items():
+        if key not in hints:
+            builder.problem(place, f"unknown key {key!r}{nearest(key, hints)}; known keys: {', '.join(hints)}", key)
+            continue
+        try:
+            values[key] = convert(value, hints[key], builder.config.folder)
+        except Mismatch as error:
+            sound = False
+            builder.problem(place, f"{key} {error}", key)
+    for one in fields(cls):
+        if one.name not in table and one.default is NO_DEFAULT and one.default_factory is NO_DEFAULT:
+            sound = False
+            builder.problem(place, f"needs the key {one.name!r}")
+    return cls(**values) if sound else None

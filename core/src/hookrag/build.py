@@ -1,0 +1,352 @@
+"""From tables to components: every problem at once, references resolved, equal tables shared."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, get_args
+
+from hookrag.catalogue import Catalogue
+from hookrag.config import Config
+from hookrag.errors import ConfigError, PluginError
+from hookrag.instance import Instance
+from hookrag.proxies import PROXIES, Proxy
+from hookrag.signature import (
+    ATTRIBUTES,
+    CAPABILITIES,
+    MISSING,
+    OPERATIONS,
+    REFERENCES,
+    Mismatch,
+    Parameter,
+    convert,
+    parameters,
+    shown,
+    type_name,
+)
+from hookrag.values import KINDS, Step
+
+SINGULAR: Mapping[str, str] = {plural: kind for kind, plural in KINDS.items() if kind != "command"}
+
+
+@dataclass(slots=True)
+class Shared:
+    """Instances by fingerprint with the number of pipelines that use each; the last one to leave closes it."""
+
+    instances: dict[str, Instance] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def enter(self, proxies: Sequence[Proxy]) -> None:
+        with self.lock:
+            for fingerprint in {proxy.step.fingerprint for proxy in proxies}:
+                self.users[fingerprint] = self.users.get(fingerprint, 0) + 1
+
+    def leave(self, proxies: Sequence[Proxy]) -> None:
+        """Close what nobody uses any more, those that refer before those referred to."""
+        with self.lock:
+            idle: list[Instance] = []
+            for proxy in reversed(proxies):
+                fingerprint = proxy.step.fingerprint
+                if fingerprint not in self.users:
+                    continue
+                self.users[fingerprint] -= 1
+                if not self.users[fingerprint]:
+                    del self.users[fingerprint]
+                    idle.append(self.instances.pop(fingerprint, proxy.instance))
+        for instance in idle:
+            instance.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A table that was read: its class, its plain values, and the names that each reference parameter holds."""
+
+    kind: str
+    name: str
+    use: str
+    cls: type
+    plugin_version: str
+    parameters: Mapping[str, Parameter]
+    values: Mapping[str, Any]
+    references: Mapping[str, Any]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return KINDS[self.kind], self.name
+
+
+class Builder:
+    """Builds the components of one configuration; `problems` collects what is wrong until `finish` raises it."""
+
+    def __init__(self, config: Config, catalogue: Catalogue, shared: Shared) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.shared = shared
+        self.problems: list[tuple[int, str]] = []
+        self._plans: dict[tuple[str, str], Plan | None] = {}
+        self._built: dict[tuple[str, str], Proxy | None] = {}
+
+    def problem(self, table: Sequence[str], message: str, *keys: str) -> None:
+        """Note a problem of a table, at the line of one of its keys."""
+        line = next(
+            (self.config.lines[where] for where in ((*table, *keys), tuple(table)) if where in self.config.lines), 0
+        )
+        self.problems.append((line, f"{self.config.place(*table, *keys)}[{'.'.join(table)}] {message}"))
+
+    def finish(self) -> None:
+        """Raise every problem that was noted, in the order of the file."""
+        if self.problems:
+            ordered = sorted(dict.fromkeys(self.problems), key=lambda problem: problem[0])
+            raise ConfigError([message for _, message in ordered])
+
+    def names(self, kind: str) -> list[str]:
+        """The names of the tables of a kind, in the order of the file."""
+        tables = self.config.tables.get(KINDS[kind], {})
+        return list(tables) if isinstance(tables, Mapping) else []
+
+    def check_shape(self) -> None:
+        """Note every top-level table that is unknown and every component that is not a table."""
+        known = [*SINGULAR, "pipelines", "index"]
+        for key, value in self.config.tables.items():
+            if key not in known:
+                hint = nearest(key, known)
+                where = self.config.place(key)
+                line = self.config.lines.get(
+                    (key,), min((n for k, n in self.config.lines.items() if k[0] == key), default=0)
+                )
+                where = f"{self.config.path.name}:{line}: " if self.config.path and line else where
+                self.problems.append((line, f"{where}unknown table [{key}]{hint}; tables: {', '.join(known)}"))
+            elif not isinstance(value, Mapping):
+                self.problem([key], f"must be a table, got {shown(value)}")
+            elif key != "index":
+                for name, table in value.items():
+                    if not isinstance(table, Mapping):
+                        self.problem([key], f"{name} must be a table [{key}.{name}], got {shown(table)}", name)
+
+    def component(self, kind: str, name: str) -> Proxy | None:
+        """The component of a table, with all it refers to; None where problems were noted."""
+        self.plan(kind, name)
+        if self.problems:
+            return None
+        return self._make(kind, name)
+
+    def plan_all(self) -> None:
+        """Read every component table of the configuration, also those that no pipeline reaches."""
+        for kind in SINGULAR.values():
+            for name in self.names(kind):
+                self.plan(kind, name)
+
+    def plan(self, kind: str, name: str, trail: tuple[tuple[str, str], ...] = ()) -> Plan | None:
+        """Read a table and those it refers to, without making anything; `trail` is how one came here."""
+        here = (kind, name)
+        if here in trail:
+            cycle = " -> ".join(f"[{KINDS[k]}.{n}]" for k, n in (*trail[trail.index(here) :], here))
+            self.problem([KINDS[kind], name], f"refers to itself: {cycle}")
+            return None
+        if here in self._plans:
+            return self._plans[here]
+        self._plans[here] = None
+        plan = self._read(kind, name)
+        self._plans[here] = plan
+        if plan is not None:
+            for key, parameter in plan.parameters.items():
+                if key in plan.references:
+                    self._follow(plan, key, parameter, (*trail, here))
+        return plan
+
+    def _read(self, kind: str, name: str) -> Plan | None:
+        place = [KINDS[kind], name]
+        table = self.config.tables[KINDS[kind]][name]
+        if not isinstance(table, Mapping):
+            return None  # noted by check_shape
+        use = table.get("use")
+        if use is None:
+            offers = ", ".join(sorted({offer.name for offer in self.catalogue.of_kind(kind)})) or "none installed"
+            self.problem(place, f"needs the key 'use', which says what it is: {offers}")
+            return None
+        if isinstance(use, type):
+            cls, use_name, version = use, _kebab(use.__name__), ""
+        elif isinstance(use, str):
+            try:
+                offer = self.catalogue.find(kind, use)
+                cls, use_name, version = offer.load(), use, f"{offer.plugin} {offer.version}"
+            except PluginError as error:
+                self.problem(place, str(error), "use")
+                return None
+        else:
+            self.problem(place, f"use must be text, got {shown(use)}", "use")
+            return None
+        lacking = sorted(name for name in OPERATIONS[kind] if not hasattr(cls, name))
+        if lacking:
+            self.problem(place, f"{use_name!r} is no {kind}: it has no {'(), '.join(lacking)}()", "use")
+            return None
+        try:
+            known = parameters(cls)
+        except PluginError as error:
+            self.problem(place, str(error), "use")
+            return None
+        values, references = self._values(kind, name, table, known)
+        return Plan(kind, name, use_name, cls, version, known, values, references)
+
+    def _values(
+        self, kind: str, name: str, table: Mapping[str, Any], known: Mapping[str, Parameter]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        place = [KINDS[kind], name]
+        values: dict[str, Any] = {}
+        references: dict[str, Any] = {}
+        for key, value in table.items():
+            if key == "use":
+                continue
+            parameter = known.get(key)
+            if parameter is None:
+                listed = ", ".join(known) or "none"
+                self.problem(place, f"unknown key {key!r}{nearest(key, known)}; known keys: {listed}", key)
+                continue
+            try:
+                if parameter.reference is not None:
+                    references[key] = convert(value, _as_names(parameter.annotation), self.config.folder)
+                else:
+                    values[key] = convert(value, parameter.annotation, self.config.folder)
+            except Mismatch as error:
+                wanted = type_name(parameter.annotation) if parameter.reference else None
+                self.problem(place, f"{key} must be {wanted}, got {shown(value)}" if wanted else f"{key} {error}", key)
+        for key, parameter in known.items():
+            if key in table:
+                continue
+            if key == "path" and kind == "store" and parameter.annotation is Path and parameter.required:
+                values[key] = index_folder(self.config) / "stores" / name
+            elif parameter.required:
+                self.problem(place, f"needs the key {key!r}: {type_name(parameter.annotation)}")
+        return values, references
+
+    def _follow(self, plan: Plan, key: str, parameter: Parameter, trail: tuple[tuple[str, str], ...]) -> None:
+        protocol = parameter.reference
+        assert protocol is not None
+        kind = REFERENCES[protocol]
+        for target in _names(plan.references[key]):
+            tables = self.names(kind)
+            if target not in tables:
+                listed = ", ".join(tables) or "none"
+                hint = nearest(target, tables)
+                self.problem(
+                    plan.place, f"{key}: no table [{KINDS[kind]}.{target}]{hint}; {KINDS[kind]}: {listed}", key
+                )
+                continue
+            found = self.plan(kind, target, trail)
+            needed = CAPABILITIES.get(protocol)
+            if found is None or needed is None:
+                continue
+            lacking = sorted(name for name in needed if not hasattr(found.cls, name))
+            if lacking:
+                others = {name: self.plan(kind, name, trail) for name in tables}
+                can = [name for name, p in others.items() if p and all(hasattr(p.cls, need) for need in needed)]
+                instead = f"; {KINDS[kind]} that can: {', '.join(can)}" if can else ""
+                self.problem(
+                    plan.place, f"{key} = {target!r}: {found.use!r} has no {'(), '.join(lacking)}(){instead}", key
+                )
+
+    def _make(self, kind: str, name: str) -> Proxy | None:
+        here = (kind, name)
+        if here in self._built:
+            return self._built[here]
+        plan = self._plans[here]
+        assert plan is not None
+        references = {key: self._resolve(plan.parameters[key], names) for key, names in plan.references.items()}
+        self._built[here] = None
+        if any(None in _flat(reference) for reference in references.values()):
+            return None
+        settings = {**_defaults(plan), **plan.values}
+        fingerprint = _fingerprint(plan, settings, references)
+        step = Step(kind, name, plan.use, fingerprint)
+        instance = self.shared.instances.get(fingerprint)
+        if instance is None:
+            try:
+                component = plan.cls(**plan.values, **references)
+            except (ValueError, TypeError) as error:
+                self.problem(plan.place, str(error))
+                return None
+            lacking = sorted(name for name in ATTRIBUTES.get(kind, ()) if name not in dir(component))
+            if lacking:
+                self.problem(plan.place, f"{plan.use!r} is no {kind}: it has no {', '.join(lacking)}", "use")
+                return None
+            instance = Instance(component, settings, references, plugin_version=plan.plugin_version)
+            self.shared.instances[fingerprint] = instance
+        self._built[here] = PROXIES[kind](step, instance)
+        return self._built[here]
+
+    def _resolve(self, parameter: Parameter, names: Any) -> Any:
+        kind = REFERENCES[parameter.reference]  # type: ignore[index]  # only reference parameters come here
+        if isinstance(names, list):
+            return [self._make(kind, name) for name in names]
+        if isinstance(names, dict):
+            return {key: self._make(kind, name) for key, name in names.items()}
+        return self._make(kind, names)
+
+
+def index_folder(config: Config) -> Path:
+    """Where the journal and the embedded stores lie: `path` of [index], by default .hookrag beside the file."""
+    index = config.tables.get("index", {})
+    path = index.get("path", ".hookrag") if isinstance(index, Mapping) else ".hookrag"
+    return config.folder / Path(str(path)).expanduser()
+
+
+def _as_names(annotation: Any) -> Any:
+    """A reference type with every protocol replaced by str: what the table holds."""
+    if isinstance(annotation, type) and annotation in REFERENCES:
+        return str
+    inner = tuple(_as_names(one) for one in get_args(annotation))
+    if not inner:
+        return annotation
+    if type(annotation).__name__ == "UnionType":
+        found: Any = inner[0]
+        for one in inner[1:]:
+            found = found | one
+        return found
+    return annotation.copy_with(inner) if hasattr(annotation, "copy_with") else annotation.__origin__[inner]
+
+
+def _names(reference: Any) -> list[str]:
+    return [name for name in _flat(reference) if name is not None]
+
+
+def _flat(reference: Any) -> list[Any]:
+    if isinstance(reference, list):
+        return reference
+    return list(reference.values()) if isinstance(reference, dict) else [reference]
+
+
+def _defaults(plan: Plan) -> dict[str, Any]:
+    return {k: p.default for k, p in plan.parameters.items() if p.default is not MISSING and p.reference is None}
+
+
+def _fingerprint(plan: Plan, settings: Mapping[str, Any], references: Mapping[str, Any]) -> str:
+    """Equal for tables that stand for the same component: class, its version, settings, and what it refers to."""
+    named = {
+        key: [proxy.step.fingerprint for proxy in _flat(reference) if proxy is not None]
+        + (list(reference) if isinstance(reference, dict) else [])
+        for key, reference in references.items()
+    }
+    told = [
+        plan.kind,
+        plan.cls.__module__,
+        plan.cls.__qualname__,
+        id(plan.cls) if "<locals>" in plan.cls.__qualname__ else 0,
+    ]
+    told += [plan.plugin_version, getattr(plan.cls, "version", 1)]
+    text = json.dumps([told, settings, named], sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def nearest(name: str, known: Iterator[str] | Sequence[str] | Mapping[str, Any]) -> str:
+    near = get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))

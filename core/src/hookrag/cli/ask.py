@@ -1,0 +1,132 @@
+"""The command `ask`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option
+from hookrag.cli.terminal import print_error, print_json
+from hookrag.errors import ConfigError, HookragError
+
+if TYPE_CHECKING:
+    from hookrag.pipeline import Pipeline
+    from hookrag.values import Answer
+
+
+@click.command()
+@click.argument("questions", nargs=-1, metavar="[QUESTION]...")
+@config_option
+@pipeline_option
+@click.option("-k", type=click.IntRange(1), help="How many chunks the answer may rest on.")
+@click.option("--where", help="A filter on the declared metadata, as in 'lang == \"en\"'.")
+@click.option("--timeout", type=float, help="Seconds that the answer may take.")
+@json_option
+def ask(
+    questions: tuple[str, ...],
+    config: Path | None,
+    pipeline: str,
+    k: int | None,
+    where: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Answer questions, with sources.
+
+    Without a question it reads one a line: from the terminal, or from standard input.
+    """
+    with opened(config, pipeline) as made:
+        options: dict[str, Any] = {"where": where, "timeout": timeout}
+        if questions and as_json:
+            print_json([answer_json(answer) for answer in made.answer(list(questions), k, **options)])
+            return
+        if not questions and sys.stdin.isatty():
+            _converse(made, k, options)
+            return
+        for question in questions or (line.strip() for line in sys.stdin):
+            if not question:
+                continue
+            if as_json:
+                print_json(answer_json(made.answer([question], k, **options)[0]))
+            else:
+                _show(made, question, k, options)
+
+
+def _converse(pipeline: Pipeline, k: int | None, options: dict[str, Any]) -> None:
+    click.echo("Ask a question; an empty line or Ctrl-D ends.", err=True)
+    while True:
+        try:
+            question = click.prompt("", prompt_suffix="> ", default="", show_default=False, err=True).strip()
+        except click.Abort:
+            return
+        if not question:
+            return
+        try:
+            _show(pipeline, question, k, options)
+        except ConfigError:
+            raise
+        except HookragError as error:
+            print_error(error)
+
+
+def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, Any]) -> None:
+    """Print an answer while it is written, then its sources."""
+    started = perf_counter()
+    with pipeline.stream([question], k, **options) as stream:
+        for event in stream:
+            if event.kind == "text":
+                click.echo(event.text, nl=False)
+            elif event.kind == "status":
+                click.echo(click.style(event.text, dim=True), err=True)
+        click.echo()
+        answer = stream.answers()[0]
+    sources = answer_sources(answer)
+    if sources:
+        click.echo()
+        for line in sources:
+            click.echo(line)
+    click.echo(click.style(f"{perf_counter() - started:.2f} s", dim=True), err=True)
+
+
+def answer_sources(answer: Answer) -> list[str]:
+    """One line for each cited chunk, numbered as it is first cited: document, characters, title, and what was not exact."""
+    lines = []
+    for number, chunk in enumerate(dict.fromkeys(citation.chunk.id for citation in answer.citations), 1):
+        cited = [citation for citation in answer.citations if citation.chunk.id == chunk]
+        source = cited[0].chunk
+        statuses = sorted({citation.status for citation in cited} - {"exact"})
+        title = f"  {source.context}" if source.context else ""
+        doubt = f"  ({', '.join(statuses)})" if statuses else ""
+        span = f"{source.start}-{source.end}" if not source.sources else "derived"
+        lines.append(f"[{number}] {source.document_id}:{span}{title}{doubt}")
+    return lines
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON values."""
+    return {
+        "query": {"id": answer.query.id, "text": answer.query.text},
+        "text": answer.text,
+        "known": answer.known,
+        "citations": [
+            {
+                "start": citation.start,
+                "end": citation.end,
+                "document": citation.chunk.document_id,
+                "chunk": citation.chunk.id,
+                "chunk_start": citation.chunk.start,
+                "chunk_end": citation.chunk.end,
+                "quote": citation.quote,
+                "status": citation.status,
+            }
+            for citation in answer.citations
+        ],
+        "usage": {
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "completion_tokens": answer.usage.completion_tokens,
+        },
+    }

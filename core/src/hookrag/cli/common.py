@@ -1,0 +1,64 @@
+"""What the commands share: the options that find a configuration, and the pipeline made from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hookrag.pipeline import Pipeline
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(command: F) -> F:
+    """-c FILE."""
+    return click.option(
+        "-c",
+        "--config",
+        "config",
+        type=click.Path(path_type=Path),
+        help="The configuration; without it, hookrag.toml here or in a folder above.",
+    )(command)
+
+
+def pipeline_option(command: F) -> F:
+    """--pipeline NAME."""
+    return click.option(
+        "--pipeline", "pipeline", default="default", show_default=True, help="Which [pipelines.*] to use."
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for a program; the docs give its shape.")(
+        command
+    )
+
+
+def config_path(config: Path | None) -> Path:
+    """The file that was named, or the nearest one."""
+    from hookrag.config import find
+
+    return config if config is not None else find(Path.cwd())
+
+
+@contextmanager
+def opened(config: Path | None, pipeline: str) -> Iterator[Pipeline]:
+    """The pipeline of a configuration, closed at the end. With HOOKRAG_TRACE set, what happened is printed."""
+    from hookrag.cli.terminal import print_trace
+    from hookrag.pipeline import Pipeline
+    from hookrag.trace import tracing
+
+    with Pipeline.from_config(config_path(config), pipeline=pipeline) as made:
+        if os.environ.get("HOOKRAG_TRACE"):
+            with tracing() as trace:
+                yield made
+            print_trace(trace)
+        else:
+            yield made

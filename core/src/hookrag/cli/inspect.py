@@ -1,0 +1,137 @@
+"""Commands that look and change nothing: check, plugins, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookrag.cli.common import config_option, config_path, json_option
+from hookrag.cli.exits import Exit
+from hookrag.cli.terminal import print_error, print_json, print_table
+from hookrag.errors import ConfigError, HookragError
+
+if TYPE_CHECKING:
+    from hookrag.pipeline import Pipeline
+
+
+@click.command()
+@config_option
+@click.option("--online", is_flag=True, help="Also load the models, open the stores and reach the servers.")
+@json_option
+def check(config: Path | None, online: bool, as_json: bool) -> None:
+    """Find every problem of the configuration.
+
+    Builds every table and calls no model and no server, unless --online.
+    """
+    from hookrag import assemble
+    from hookrag.catalogue import Catalogue
+    from hookrag.config import load
+    from hookrag.pipeline import Pipeline
+
+    path = config_path(config)
+    try:
+        names = assemble.check(load(path), Catalogue.installed())
+    except ConfigError as error:
+        if as_json:
+            print_json({"ok": False, "problems": list(error.problems)})
+        else:
+            for problem in error.problems:
+                click.echo(problem, err=True)
+            count = len(error.problems)
+            click.echo(f"{count} problem{'s' if count > 1 else ''} in {path}", err=True)
+        raise click.exceptions.Exit(Exit.USAGE) from error
+    failures = []
+    pipelines = {}
+    for name in names:
+        with Pipeline.from_config(path, pipeline=name) as pipeline:
+            pipelines[name] = [str(component.step) for component in pipeline.components]
+            if online:
+                failures += _open(name, pipeline, as_json)
+            elif not as_json:
+                click.echo(f"{path.name}: pipeline {name}: {', '.join(pipelines[name])}")
+    if as_json:
+        print_json({"ok": not failures, "problems": failures, "pipelines": pipelines})
+    if failures:
+        raise click.exceptions.Exit(Exit.FAILED)
+    if not as_json:
+        click.echo("no problems" + ("" if online else " (nothing was opened: --online opens everything)"))
+
+
+def _open(name: str, pipeline: Pipeline, as_json: bool) -> list[str]:
+    """Open every component; what failed."""
+    failures = []
+    for component in pipeline.components:
+        try:
+            component.open()
+        except HookragError as error:
+            failures.append(f"{component.step} cannot be opened: {error}")
+            if not as_json:
+                print_error(error)
+        else:
+            if not as_json:
+                click.echo(f"{name}: {component.step} opened")
+    if not failures:
+        try:
+            pipeline.open()
+        except HookragError as error:
+            failures.append(str(error))
+            if not as_json:
+                print_error(error)
+    return failures
+
+
+@click.command()
+@click.option("-v", "--verbose", is_flag=True, help="Import every component and say which cannot be loaded.")
+@json_option
+def plugins(verbose: bool, as_json: bool) -> None:
+    """List the components that installed plugins offer.
+
+    The names are what `use = "..."` takes. Nothing is imported but the plugins' registrations, unless --verbose.
+    """
+    from hookrag.catalogue import Catalogue
+    from hookrag.values import KINDS
+
+    catalogue = Catalogue.installed()
+    offers = [offer for kind in KINDS for offer in catalogue.of_kind(kind)]
+    broken = {}
+    if verbose:
+        for offer in offers:
+            try:
+                offer.load()
+            except HookragError as error:
+                broken[offer.kind, offer.name] = str(error)
+    problems = [*catalogue.problems, *broken.values()]
+    if as_json:
+        listed = [
+            {
+                "kind": offer.kind,
+                "name": offer.name,
+                "plugin": offer.plugin,
+                "version": offer.version,
+                "summary": offer.component.summary,
+            }
+            for offer in offers
+        ]
+        print_json({"components": listed, "problems": problems})
+    else:
+        rows = [(o.kind, o.name, f"{o.plugin} {o.version}".strip(), o.component.summary) for o in offers]
+        print_table(("kind", "use", "plugin", "what it does"), rows)
+        for problem in problems:
+            click.echo(problem, err=True)
+    if problems:
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+@click.command()
+def schema() -> None:
+    """Print a JSON Schema of hookrag.toml, for editors.
+
+    It is made from the constructors of the installed components.
+    """
+    from hookrag.catalogue import Catalogue
+    from hookrag.schema import config_schema
+
+    described: dict[str, Any] = config_schema(Catalogue.installed())
+    print_json(described)

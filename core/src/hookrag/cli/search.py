@@ -1,0 +1,188 @@
+"""The command `search`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option
+from hookrag.cli.terminal import print_json
+from hookrag.errors import ReadError
+
+if TYPE_CHECKING:
+    from hookrag.pipeline import Pipeline
+    from hookrag.values import Hit, Query, Ranking
+
+BATCH = 64
+"""Queries that are answered at once."""
+
+
+@click.command()
+@click.argument("query", nargs=-1, metavar="[QUERY]...")
+@config_option
+@pipeline_option
+@click.option("-k", type=click.IntRange(1), help="How many hits; the pipeline's k unless given, 100 for a run.")
+@click.option("--where", help="A filter on the declared metadata, as in 'lang == \"en\"'.")
+@click.option("--explain", is_flag=True, help="Show rank and score of each hit in every stage, and the matching terms.")
+@click.option(
+    "--queries",
+    "queries_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help='Search for every line {"_id": ..., "text": ...} of a file.',
+)
+@click.option(
+    "--run",
+    "run_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a TREC run of documents, each scored by its best chunk.",
+)
+@click.option(
+    "--unit", type=click.Choice(["document", "chunk"]), default="document", show_default=True, help="What a run ranks."
+)
+@json_option
+def search(
+    query: tuple[str, ...],
+    config: Path | None,
+    pipeline: str,
+    k: int | None,
+    where: str | None,
+    explain: bool,
+    queries_file: Path | None,
+    run_file: Path | None,
+    unit: str,
+    as_json: bool,
+) -> None:
+    """Find the chunks that match best.
+
+    \b
+    hookrag search "what is a fuser"
+    hookrag search "what is a fuser" --explain
+    hookrag search --queries queries.jsonl --run run.trec -k 100
+    """
+    if bool(query) == bool(queries_file):
+        raise click.UsageError("give either a QUERY or --queries FILE")
+    if run_file is not None and queries_file is None:
+        raise click.UsageError("--run needs --queries FILE: a run is about many queries")
+    with opened(config, pipeline) as made:
+        if queries_file is None:
+            rankings = made.retrieve([" ".join(query)], k, where=where, explain=explain)
+            print_json([ranking_json(r, explain) for r in rankings]) if as_json else _show(rankings[0], explain)
+            return
+        queries = read_queries(queries_file)
+        if run_file is not None:
+            _write_run(made, queries, run_file, k or 100, where, unit)
+            return
+        for batch in _batches(queries):
+            for ranking in made.retrieve(batch, k, where=where, explain=explain):
+                click.echo(json.dumps(ranking_json(ranking, explain), ensure_ascii=False))
+
+
+def read_queries(path: Path) -> list[Query]:
+    """The queries of a BEIR file. Raises ReadError with file and line."""
+    from hookrag.values import Query
+
+    found: dict[str, Query] = {}
+    with path.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                name, text = str(record["_id"]), record["text"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ReadError(
+                    f'{path}:{number}: must be an object {{"_id": ..., "text": ...}}, got {line.strip()[:80]!r}'
+                ) from error
+            if not isinstance(text, str):
+                raise ReadError(f"{path}:{number}: text must be a string, got {type(text).__name__}")
+            if name in found:
+                raise ReadError(f"{path}:{number}: the id {name!r} occurs twice")
+            found[name] = Query(name, text)
+    return list(found.values())
+
+
+def _batches(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
+    for start in range(0, len(queries), BATCH):
+        yield queries[start : start + BATCH]
+
+
+def _write_run(pipeline: Pipeline, queries: Sequence[Query], path: Path, k: int, where: str | None, unit: str) -> None:
+    """Write the run beside its place and move it there when it is whole."""
+    from hookrag.grouping import by_document
+
+    started = perf_counter()
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as out:
+        for batch in _batches(queries):
+            if unit == "document":
+                found = by_document(lambda q, depth: pipeline.retrieve(q, depth, where=where), batch, k)
+            else:
+                found = [[(h.chunk.id, h.score) for h in r.hits] for r in pipeline.retrieve(batch, k, where=where)]
+            for query, ranked in zip(batch, found, strict=True):
+                for rank, (name, score) in enumerate(ranked, 1):
+                    out.write(f"{query.id} Q0 {name} {rank} {score:.9g} hookrag\n")
+    part.replace(path)
+    seconds = perf_counter() - started
+    click.echo(
+        f"{path}: {len(queries)} queries in {seconds:.1f} s, {len(queries) / max(seconds, 1e-9):.1f} a second", err=True
+    )
+
+
+def ranking_json(ranking: Ranking, explain: bool) -> dict[str, Any]:
+    """A ranking as JSON values; with `explain` each hit's way through the stages."""
+    return {
+        "query": {"id": ranking.query.id, "text": ranking.query.text},
+        "source": ranking.source,
+        "kind": str(ranking.kind),
+        "hits": [_hit_json(hit, rank, explain) for rank, hit in enumerate(ranking.hits, 1)],
+    }
+
+
+def _hit_json(hit: Hit, rank: int, explain: bool) -> dict[str, Any]:
+    chunk = hit.chunk
+    told: dict[str, Any] = {
+        "rank": rank,
+        "score": hit.score,
+        "document": chunk.document_id,
+        "chunk": chunk.id,
+        "start": chunk.start,
+        "end": chunk.end,
+        "context": chunk.context,
+        "text": chunk.text,
+        "metadata": dict(chunk.metadata),
+    }
+    if explain:
+        told["parts"] = [
+            {"source": p.source, "kind": str(p.kind), "rank": p.rank, "score": p.score, "terms": list(p.terms)}
+            for p in hit.parts
+        ]
+    return told
+
+
+def _show(ranking: Ranking, explain: bool) -> None:
+    if not ranking.hits:
+        click.echo("nothing found", err=True)
+        return
+    for rank, hit in enumerate(ranking.hits, 1):
+        chunk = hit.chunk
+        head = click.style(f"{rank:>3}  {chunk.document_id}:{chunk.start}-{chunk.end}", bold=True)
+        score = click.style(f"{ranking.kind} {hit.score:.4g}", dim=True)
+        title = f"  {chunk.context}" if chunk.context else ""
+        click.echo(f"{head}{title}  {score}")
+        click.echo(f"     {_excerpt(chunk.text)}")
+        if explain:
+            for part in hit.parts:
+                terms = f"  {', '.join(part.terms)}" if part.terms else ""
+                click.echo(
+                    click.style(f"     {part.source}: rank {part.rank}, {part.kind} {part.score:.4g}{terms}", fg="cyan")
+                )
+
+
+def _excerpt(text: str, length: int = 200) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= length else flat[: length - 3].rsplit(" ", 1)[0] + "..."

@@ -1,0 +1,61 @@
+"""What people see: colour and tables on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console() -> Console:
+    """Standard output. In a pipe it has no colour, no box and no width to wrap at."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        return Console(highlight=False)
+    return Console(highlight=False, no_color=True, width=10_000, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal, tab-separated lines in a pipe."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(row))
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_error(error: BaseException) -> None:
+    """The message of an error with its notes on standard error."""
+    message = str(error) or type(error).__name__
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    for note in getattr(error, "__notes__", ()):
+        click.echo(f"  {note}", err=True)
+    if os.environ.get("HOOKRAG_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+
+
+def print_trace(trace: Any) -> None:
+    """The tree of what happened, on standard error."""
+    click.echo(click.style(str(trace), dim=True), err=True)

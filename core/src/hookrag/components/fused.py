@@ -1,0 +1,69 @@
+"""Several retrievers asked at once, their rankings made one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from hookrag.errors import DeadlineExceeded, HookragError
+from hookrag.protocols import Fuser, Retriever
+from hookrag.request import fan_out
+from hookrag.trace import note
+from hookrag.values import Query, Ranking
+
+
+class Fused:
+    """Asks every retriever for `depth` hits, concurrently, and fuses them.
+
+    `on_error = "skip"` leaves out a retriever that fails, as long as one does not; the trace says which and why.
+    """
+
+    def __init__(
+        self,
+        *,
+        retrievers: list[Retriever],
+        fuser: Fuser,
+        depth: int = 100,
+        on_error: Literal["fail", "skip"] = "fail",
+    ) -> None:
+        if not retrievers:
+            raise ValueError("retrievers must name at least one retriever, got []")
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.retrievers = retrievers
+        self.fuser = fuser
+        self.depth = depth
+        self.on_error = on_error
+
+    def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+        depth = max(self.depth, k)
+        calls: list[Callable[[], list[Ranking] | HookragError]] = [
+            partial(self._ask, retriever, queries, depth) for retriever in self.retrievers
+        ]
+        legs: list[list[Ranking]] = []
+        errors: list[HookragError] = []
+        for number, answer in enumerate(fan_out(calls)):
+            if isinstance(answer, HookragError):
+                errors.append(answer)
+                note(skipped=f"retriever {number + 1} of {len(calls)}: {answer}")
+                # An empty leg keeps the fuser's weights at their places.
+                legs.append([])
+            else:
+                legs.append(answer)
+        if len(errors) == len(legs):
+            raise errors[0]
+        like = next(leg for leg in legs if leg or not queries)
+        whole = [leg or [replace(ranking, hits=()) for ranking in like] for leg in legs]
+        return [replace(ranking, source="fused") for ranking in self.fuser.fuse(whole, k=k)]
+
+    def _ask(self, retriever: Retriever, queries: Sequence[Query], depth: int) -> list[Ranking] | HookragError:
+        if self.on_error == "fail":
+            return retriever.retrieve(queries, k=depth)
+        try:
+            return retriever.retrieve(queries, k=depth)
+        except DeadlineExceeded:
+            raise
+        except HookragError as error:
+            return error

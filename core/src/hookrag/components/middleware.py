@@ -1,0 +1,237 @@
+"""Middleware that most pipelines want: retry, cache, budget, redaction. They work together in any order.
+
+The first listed is the outermost: a cache outside a budget answers without spending, a budget outside a cache counts all calls.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any, Literal
+
+from hookrag.calls import Call, Proceed
+from hookrag.errors import BudgetExceeded, TransientError
+from hookrag.request import current, time_left
+from hookrag.trace import note
+from hookrag.values import Message, Vectors
+
+Kind = Literal["chunker", "embedder", "store", "retriever", "fuser", "reranker", "llm", "generator"]
+
+
+class Retry:
+    """Makes a call again when it failed with a TransientError, after growing waits, within `seconds` and the deadline.
+
+    A call that has streamed a piece of its result is not made again.
+    """
+
+    def __init__(
+        self, *, attempts: int = 4, seconds: float = 30.0, wait: float = 0.2, kinds: list[Kind] | None = None
+    ) -> None:
+        if attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {attempts}")
+        if seconds <= 0 or wait < 0:
+            raise ValueError(f"seconds must be above 0 and wait at least 0, got {seconds} and {wait}")
+        self.attempts = attempts
+        self.seconds = seconds
+        self.wait = wait
+        self.kinds = kinds
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        if self.kinds is not None and call.step.kind not in self.kinds:
+            return proceed(call)
+        streamed, watched = _watch(call)
+        try:
+            return proceed(watched)
+        except TransientError:
+            if streamed or self.attempts == 1:
+                raise
+        return self._again(watched, streamed, proceed)
+
+    def _again(self, call: Call, streamed: list[bool], proceed: Proceed) -> Any:
+        # Loaded at the first failure: most processes never need it.
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+        left = time_left()
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, TransientError) and not streamed),
+            stop=stop_after_attempt(self.attempts - 1)
+            | stop_after_delay(self.seconds if left is None else min(self.seconds, left)),
+            wait=wait_random_exponential(multiplier=self.wait, max=5),
+            before=lambda _: note(retries=1),
+            reraise=True,
+        )
+        return retrying(proceed, call)
+
+
+def _watch(call: Call) -> tuple[list[bool], Call]:
+    """The call with an `emit` that leaves a mark once anything passed through it."""
+    emit = call.options.get("emit")
+    marks: list[bool] = []
+    if emit is None:
+        return marks, call
+
+    def watched(*piece: Any) -> None:
+        if not marks:
+            marks.append(True)
+        emit(*piece)
+
+    return marks, replace(call, options={**call.options, "emit": watched})
+
+
+class Cache:
+    """Keeps results in memory, item by item: vectors of texts, and completions that are the same each time.
+
+    A text that was embedded, or a prompt that was completed at temperature 0 or with a seed, is not computed again by the same
+    component; only what is new in a batch is. The `size` items used last are kept.
+    """
+
+    def __init__(self, *, size: int = 10_000) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        self.size = size
+        self._kept: OrderedDict[bytes, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        embeds = call.operation == "embed"
+        if not call.items or not (embeds or _repeatable(call)):
+            return proceed(call)
+        options = {name: value for name, value in call.options.items() if name != "emit"}
+        told = json.dumps([call.step.fingerprint, options], sort_keys=True, default=_json)
+        keys = [
+            blake2b((told + _item(item)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for item in call.items
+        ]
+        with self._lock:
+            known = {key: self._kept[key] for key in keys if key in self._kept}
+            for key in known:
+                self._kept.move_to_end(key)
+        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in known}
+        fresh = sorted(first.items(), key=lambda item: item[1])
+        if fresh:
+            part = self._part(call, [index for _, index in fresh])
+            result = proceed(part)
+            for row, (key, _) in enumerate(fresh):
+                known[key] = _take(result, row) if embeds else result[row]
+            with self._lock:
+                self._kept.update((key, known[key]) for key, _ in fresh)
+                while len(self._kept) > self.size:
+                    self._kept.popitem(last=False)
+        note(cached=len(keys) - len(fresh))
+        return _stack([known[key] for key in keys]) if embeds else [known[key] for key in keys]
+
+    def _part(self, call: Call, rows: Sequence[int]) -> Call:
+        emit = call.options.get("emit")
+        options = call.options
+        if emit is not None:
+            options = {**options, "emit": lambda index, *piece: emit(rows[index], *piece)}
+        return replace(call, items=[call.items[row] for row in rows], options=options)
+
+
+def _repeatable(call: Call) -> bool:
+    options = call.options
+    return call.operation == "complete" and (not options.get("temperature") or options.get("seed") is not None)
+
+
+def _json(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _item(item: Any) -> str:
+    return (
+        item if isinstance(item, str) else json.dumps([[turn.role, turn.content] for turn in item], ensure_ascii=False)
+    )
+
+
+def _take(vectors: Vectors, row: int) -> Vectors:
+    from hookrag.vectors import take
+
+    return take(vectors, [row])
+
+
+def _stack(parts: Sequence[Vectors]) -> Vectors:
+    from hookrag.vectors import stack
+
+    return stack(parts)
+
+
+class Budget:
+    """Refuses a call that would pass a limit: so many calls, or tokens of language models, in a request or altogether.
+
+    `calls` is checked before a call, `tokens` once they were spent: the call after the one that passes the limit is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        calls: int | None = None,
+        tokens: int | None = None,
+        per: Literal["request", "process"] = "request",
+        kinds: list[Kind] | None = None,
+    ) -> None:
+        if calls is None and tokens is None:
+            raise ValueError("a budget needs `calls` or `tokens`")
+        self.calls = calls
+        self.tokens = tokens
+        self.per = per
+        self.kinds = ["llm"] if kinds is None else kinds
+        self._lock = threading.Lock()
+        self._spent = {"calls": 0, "tokens": 0}
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        if call.step.kind not in self.kinds:
+            return proceed(call)
+        spent = self._spent if self.per == "process" else current().state.setdefault(self, {"calls": 0, "tokens": 0})
+        with self._lock:
+            for what, limit in (("calls", self.calls), ("tokens", self.tokens)):
+                if limit is not None and spent[what] >= limit:
+                    raise BudgetExceeded(
+                        f"the budget of {limit} {what} per {self.per} is spent, before {call.step} {call.operation}: "
+                        f"raise `{what}` of the budget or ask for less"
+                    )
+            spent["calls"] += 1
+        result = proceed(call)
+        if call.operation == "complete":
+            used = sum(one.usage.prompt_tokens + one.usage.completion_tokens for made in result for one in made)
+            with self._lock:
+                spent["tokens"] += used
+        return result
+
+
+class Redact:
+    """Masks what matches the patterns in every text that goes to an embedder or a language model.
+
+    What was masked does not come back: the text that is indexed and shown is untouched, only what the models read changes.
+    """
+
+    def __init__(
+        self,
+        *,
+        patterns: list[str],
+        replacement: str = "[redacted]",
+        kinds: list[Literal["embedder", "llm"]] | None = None,
+    ) -> None:
+        try:
+            self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
+        except re.error as error:
+            raise ValueError(f"patterns: not a regular expression: {error}") from error
+        if not patterns:
+            raise ValueError("patterns must name at least one regular expression, got []")
+        self.patterns = patterns
+        self.replacement = replacement
+        self.kinds = kinds
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        if call.step.kind not in (self.kinds or ("embedder", "llm")) or call.operation not in ("embed", "complete"):
+            return proceed(call)
+        return proceed(replace(call, items=[self._mask(item) for item in call.items]))
+
+    def _mask(self, item: Any) -> Any:
+        if isinstance(item, str):
+            return self._pattern.sub(lambda _: self.replacement, item)
+        return [Message(turn.role, self._pattern.sub(lambda _: self.replacement, turn.content)) for turn in item]

@@ -1,0 +1,60 @@
+"""The larger chunks that hits lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hookrag.filters import matches
+from hookrag.ordering import best
+from hookrag.protocols import Retriever, Store
+from hookrag.trace import note
+from hookrag.values import Chunk, Hit, Query, Ranking
+
+
+class Parents:
+    """Lifts hits to their parents, which `store` holds; a parent's score is its best child's, a chunk without one stays.
+
+    Asks the retriever for more until there are k parents or no more hits.
+    """
+
+    def __init__(self, *, retriever: Retriever, store: Store, depth: int = 50) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.retriever = retriever
+        self.store = store
+        self.depth = depth
+
+    def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+        lifted: list[Ranking | None] = [None] * len(queries)
+        open_ = list(range(len(queries)))
+        depth = max(self.depth, k)
+        while open_:
+            found = self.retriever.retrieve([queries[i] for i in open_], k=depth)
+            parents = self._fetch(found)
+            short = []
+            for index, ranking in zip(open_, found, strict=True):
+                whole = self._lift(ranking, parents)
+                lifted[index] = replace(whole, hits=best(whole.hits, k))
+                if len(whole.hits) < k and len(ranking.hits) >= depth:
+                    short.append(index)
+            open_, depth = short, depth * 2
+        return [ranking for ranking in lifted if ranking is not None]
+
+    def _fetch(self, rankings: Sequence[Ranking]) -> dict[str, Chunk]:
+        wanted = list(dict.fromkeys(h.chunk.parent for r in rankings for h in r.hits if h.chunk.parent is not None))
+        rows = self.store.fetch(wanted) if wanted else []
+        found = {row.chunk.id: row.chunk for row in rows if row is not None}
+        if len(found) < len(wanted):
+            note(parents_missing=len(wanted) - len(found))
+        return found
+
+    def _lift(self, ranking: Ranking, parents: dict[str, Chunk]) -> Ranking:
+        lifted: dict[str, Hit] = {}
+        where = ranking.query.where
+        for hit in ranking.hits:  # best first, so the first child of a parent gives its score
+            chunk = hit.chunk if hit.chunk.parent is None else parents.get(hit.chunk.parent)
+            if chunk is None or chunk.id in lifted or (where is not None and not matches(where, chunk.metadata)):
+                continue
+            lifted[chunk.id] = Hit(chunk, hit.score, hit.parts)
+        return replace(ranking, hits=tuple(lifted.values()), source="parents")

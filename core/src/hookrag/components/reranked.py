@@ -1,0 +1,37 @@
+"""A retriever whose first hits are scored anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hookrag.protocols import Reranker, Retriever
+from hookrag.values import Hit, Part, Query, Ranking
+
+
+class Reranked:
+    """Takes `depth` hits of the retriever (k, if that is more) and keeps the k that the reranker likes best."""
+
+    def __init__(self, *, retriever: Retriever, reranker: Reranker, depth: int = 50) -> None:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        self.retriever = retriever
+        self.reranker = reranker
+        self.depth = depth
+
+    def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+        found = self.retriever.retrieve(queries, k=max(self.depth, k))
+        reranked = self.reranker.rerank([_remembering(ranking) for ranking in found], k=k)
+        return [replace(ranking, source="reranked") for ranking in reranked]
+
+
+def _remembering(ranking: Ranking) -> Ranking:
+    """The ranking with its own word on every hit appended to the hit's parts, which a reranker keeps."""
+    hits = []
+    for rank, hit in enumerate(ranking.hits, 1):
+        own = Part(ranking.source, ranking.kind, rank, hit.score)
+        parts = hit.parts
+        if parts and parts[-1].source == ranking.source and parts[-1].rank == rank:
+            own, parts = parts[-1], parts[:-1]  # a text search that was explained has said it already, with its terms
+        hits.append(Hit(hit.chunk, hit.score, (*parts, own)))
+    return replace(ranking, hits=tuple(hits))

@@ -1,0 +1,61 @@
+"""Every error that hookrag raises on purpose; the message alone says where, what, got, expected and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class HookragError(Exception):
+    """The base of all errors below: catch this one to catch whatever hookrag raises on purpose."""
+
+
+class ConfigError(HookragError):
+    """The configuration cannot be used; `problems` holds every one of them, in the order of the file."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class PluginError(HookragError):
+    """An installed plugin cannot be loaded, or two of them claim one name."""
+
+
+class ContractError(HookragError):
+    """A component broke its contract: it returned something that its protocol does not allow."""
+
+
+class ComponentError(HookragError):
+    """A component failed; the message names its table in the configuration and the cause is chained."""
+
+
+class DeadlineExceeded(HookragError):
+    """The time that the caller gave is over."""
+
+
+class BudgetExceeded(HookragError):
+    """A limit on calls or tokens that the configuration sets would be passed."""
+
+
+class TransientError(HookragError):
+    """A failure that may pass by itself (a time-out, a busy server): worth trying again."""
+
+
+class ItemRejected(HookragError):
+    """One item cannot be taken by a component, whatever is tried: the others of its batch can."""
+
+
+class IdentityError(HookragError):
+    """An index was made with another embedder, chunker or owner than it is opened with."""
+
+
+class IndexLocked(HookragError):
+    """Another process is writing the index."""
+
+
+class IngestRefused(HookragError):
+    """The run stopped before it could lose something; the message names the option that allows it."""
+
+
+class ReadError(HookragError):
+    """A file cannot be turned into documents."""

@@ -1,0 +1,335 @@
+"""A pipeline: one retriever and one generator with everything they refer to, asked in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from hookrag import assemble
+from hookrag.adopt import Adoption
+from hookrag.assemble import Parts
+from hookrag.build import Shared
+from hookrag.catalogue import Catalogue
+from hookrag.config import Config
+from hookrag.errors import ConfigError, HookragError
+from hookrag.filters import Filter, both, validate
+from hookrag.filters import parse as parse_filter
+from hookrag.identity import stores_of, targets_of
+from hookrag.ingest import Ingest, Progress, Report, VerifyReport, check_identity
+from hookrag.instance import walk
+from hookrag.proxies import GeneratorProxy, RetrieverProxy, StoreProxy
+from hookrag.request import Request, serving
+from hookrag.stream import Stream
+from hookrag.values import Answer, Document, Query, Ranking
+
+T = TypeVar("T")
+FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
+Questions = Sequence[str | Query]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a pipeline was built from, so that it can be built again with other values."""
+
+    config: Config
+    catalogue: Catalogue
+    name: str
+
+
+class Pipeline:
+    """Answers questions from documents.
+
+        with Pipeline.from_config("hookrag.toml") as pipeline:
+            pipeline.index(documents)
+            print(pipeline.answer(["What is a fuser?"])[0].text)
+
+    Every method takes a batch and may be called from several threads at once. Components are opened at their first use and
+    closed with the pipeline, unless another pipeline made by `override` or `scoped` still uses them.
+    """
+
+    def __init__(
+        self,
+        *,
+        retriever: Any,
+        generator: Any = None,
+        middleware: Sequence[Any] = (),
+        k: int = 5,
+        timeout: float | None = None,
+        threads: int = 16,
+        folder: str | Path = ".hookrag",
+        fields: Mapping[str, FieldType] | None = None,
+    ) -> None:
+        """A pipeline of components made in Python; `folder` is where the journal of its index lies."""
+        shared = Shared()
+        adoption = Adoption(shared)
+        parts = Parts(
+            retriever=adoption.adopt("retriever", retriever),
+            generator=None if generator is None else adoption.adopt("generator", generator),
+            middleware=tuple(adoption.adopt("middleware", one) for one in middleware),
+            k=k,
+            timeout=timeout,
+            threads=threads,
+            folder=Path(folder),
+            fields=fields or {},
+        )
+        self._set_up(parts, shared, None, None)
+
+    def _set_up(self, parts: Parts, shared: Shared, source: _Source | None, scope: Filter | None) -> None:
+        self._parts = parts
+        self._shared = shared
+        self._source = source
+        self._scope = scope
+        self._retriever: RetrieverProxy = parts.retriever
+        self._generator: GeneratorProxy | None = parts.generator
+        roots = [parts.retriever, *([parts.generator] if parts.generator else []), *parts.middleware]
+        self._components = list(walk(roots))
+        self._pool = ThreadPoolExecutor(parts.threads, thread_name_prefix="hookrag")
+        self._closed = False
+        self._checked = False
+        shared.enter(self._components)
+
+    @classmethod
+    def from_config(
+        cls,
+        source: str | Path | Mapping[str, Any],
+        *,
+        pipeline: str = "default",
+        plugins: Mapping[str, object] | None = None,
+    ) -> Pipeline:
+        """The pipeline that a file or a dictionary of the same shape describes; in a dictionary `use` may be a class.
+
+        `plugins` are modules or objects with registration hooks that count as installed. Raises ConfigError with every problem.
+        """
+        config = assemble.read(source)
+        catalogue = Catalogue.installed(plugins)
+        return cls._build(_Source(config, catalogue, pipeline), Shared(), None)
+
+    @classmethod
+    def _build(cls, source: _Source, shared: Shared, scope: Filter | None) -> Pipeline:
+        made = cls.__new__(cls)
+        parts = assemble.pipeline(source.config, source.catalogue, shared, source.name)
+        made._set_up(parts, shared, source, scope)
+        return made
+
+    # Asking
+
+    def retrieve(
+        self,
+        queries: Questions,
+        k: int | None = None,
+        *,
+        where: str | Filter | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+    ) -> list[Ranking]:
+        """The k best chunks for each question; `where` limits all of them, `timeout` is in seconds.
+
+        With `explain` the hits' parts name the matching terms too.
+        """
+        asked = self._queries(queries, where)
+        with self._serving(timeout, explain):
+            return self._retriever.retrieve(asked, k=self._k(k)) if asked else []
+
+    def answer(
+        self,
+        queries: Questions,
+        k: int | None = None,
+        *,
+        where: str | Filter | None = None,
+        timeout: float | None = None,
+        emit: Callable[[Any], None] | None = None,
+    ) -> list[Answer]:
+        """An answer to each question, from its k best chunks; `emit` gets the pieces as they are written."""
+        generator = self._generator
+        if generator is None:
+            raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
+        asked = self._queries(queries, where)
+        with self._serving(timeout, False):
+            return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
+
+    async def aretrieve(self, queries: Questions, k: int | None = None, **options: Any) -> list[Ranking]:
+        """`retrieve` from an event loop, with the same options, in one of the pipeline's threads."""
+        return await self._in_thread(partial(self.retrieve, queries, k, **options))
+
+    async def aanswer(self, queries: Questions, k: int | None = None, **options: Any) -> list[Answer]:
+        """`answer` from an event loop, with the same options, in one of the pipeline's threads."""
+        return await self._in_thread(partial(self.answer, queries, k, **options))
+
+    def stream(self, queries: Questions, k: int | None = None, **options: Any) -> Stream:
+        """The events of the answers as they are written, those of several questions mixed; `.answers()` waits for the whole.
+
+        Takes the options of `answer`. Closing it, or leaving its `with` block, ends the writing at its next piece.
+        """
+        return Stream(self._pool, lambda emit: self.answer(queries, k, emit=emit, **options))
+
+    async def astream(self, queries: Questions, k: int | None = None, **options: Any) -> AsyncIterator[Any]:
+        """`stream` from an event loop."""
+        with self.stream(queries, k, **options) as stream:
+            events = iter(stream)
+            while (event := await self._in_thread(lambda: next(events, None))) is not None:
+                yield event
+
+    # Variants
+
+    def override(self, changes: Mapping[str, Any]) -> Pipeline:
+        """The same pipeline with other values, {"llms.gpt.model": "x"}; only what they change is built anew."""
+        if self._source is None:
+            raise HookragError(
+                "override() needs a pipeline made from a configuration: make another from objects instead"
+            )
+        source = replace(self._source, config=self._source.config.with_values(changes))
+        return self._build(source, self._shared, self._scope)
+
+    def scoped(self, where: str | Filter) -> Pipeline:
+        """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch."""
+        scope = both(self._scope, self._filter(where))
+        made = type(self).__new__(type(self))
+        made._set_up(self._parts, self._shared, self._source, scope)
+        return made
+
+    # Indexing
+
+    def index(
+        self,
+        documents: Iterable[Document],
+        *,
+        source: str = "python",
+        complete: bool = False,
+        prune: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Insert the documents, or replace those with the same ids; unchanged ones cost a look at the journal.
+
+        With `complete` they are all there is of this `source`: its other documents are removed. Documents that cannot be
+        taken are in the report with their reasons, the others are indexed.
+        """
+        return self._ingest(progress).run(documents, source=source, complete=complete, prune=prune)
+
+    def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Compare the journal with what the stores really hold; `repair` mends what differs."""
+        return self._ingest(None).verify(repair=repair)
+
+    def _ingest(self, progress: Callable[[Progress], None] | None) -> _Serving:
+        if self._scope is not None:
+            raise HookragError("a scoped pipeline cannot index: use the pipeline that scoped() was called on")
+        if not self.stores:
+            raise HookragError("the pipeline has no store to index into")
+        with self._serving(None, False):
+            ingest = Ingest(self._parts.folder, targets_of(self.stores), fields=self._parts.fields, progress=progress)
+        return _Serving(ingest, lambda: self._serving(None, False))
+
+    # Looking
+
+    @property
+    def k(self) -> int:
+        """How many chunks it keeps unless told otherwise."""
+        return self._parts.k
+
+    @property
+    def stores(self) -> list[StoreProxy]:
+        """Its stores."""
+        return stores_of(self._components)
+
+    @property
+    def components(self) -> list[Any]:
+        """Its components, those referred to before those that refer."""
+        return list(self._components)
+
+    def open(self) -> None:
+        """Open every component now, and check that the index was made by these."""
+        with self._serving(None, False):
+            for component in self._components:
+                component.open()
+
+    def close(self) -> None:
+        """Close what no other pipeline uses; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._shared.leave(self._components)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        generator = f", generator={self._generator.step}" if self._generator else ""
+        return f"<Pipeline retriever={self._retriever.step}{generator} k={self.k}>"
+
+    # Within
+
+    @contextmanager
+    def _serving(self, timeout: float | None, explain: bool) -> Iterator[None]:
+        if self._closed:
+            raise HookragError("the pipeline is closed")
+        seconds = self._parts.timeout if timeout is None else timeout
+        until = None if seconds is None else monotonic() + seconds
+        request = Request(self._parts.middleware, until, self._scope, explain, self._pool)
+        with serving(request):
+            if not self._checked:
+                check_identity(self._parts.folder, targets_of(self.stores))
+                self._checked = True
+            yield
+
+    def _k(self, k: int | None) -> int:
+        kept = self._parts.k if k is None else k
+        if isinstance(kept, bool) or not isinstance(kept, int) or kept < 0:
+            raise ConfigError([f"k must be a whole number of at least 0, got {kept!r}"])
+        return kept
+
+    def _filter(self, where: str | Filter | None) -> Filter | None:
+        if where is None:
+            return None
+        parsed = parse_filter(where) if isinstance(where, str) else where
+        validate(parsed, self._parts.fields)
+        return parsed
+
+    def _queries(self, queries: Questions, where: str | Filter | None) -> list[Query]:
+        if isinstance(queries, str) or not isinstance(queries, Sequence):
+            raise HookragError(f"queries is a list: write [{queries!r}]")
+        limit = self._filter(where)
+        made = []
+        for number, query in enumerate(queries, 1):
+            if isinstance(query, str):
+                made.append(Query(str(number), query, limit))
+            elif isinstance(query, Query):
+                self._filter(query.where)
+                made.append(replace(query, where=both(query.where, limit)) if limit is not None else query)
+            else:
+                raise HookragError(f"query {number} is a {type(query).__name__}; give text or a hookrag.Query")
+        if len({query.id for query in made}) != len(made):
+            raise HookragError("two queries of the batch have the same id; ids tell their answers apart")
+        return made
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(context.run, call))
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving:
+    """An ingest whose calls belong to a request of the pipeline."""
+
+    ingest: Ingest
+    serving: Callable[[], Any] = field(repr=False)
+
+    def run(self, *arguments: Any, **options: Any) -> Report:
+        with self.serving():
+            return self.ingest.run(*arguments, **options)
+
+    def verify(self, *, repair: bool) -> VerifyReport:
+        with self.serving():
+            return self.ingest.verify(repair=repair)

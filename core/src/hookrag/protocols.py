@@ -1,0 +1,270 @@
+"""What a component of each kind can do. Components inherit nothing: having the methods is enough.
+
+Every operation takes a batch and answers for each item, in order. Positional parameters may be named freely by an
+implementation. Constructors do no input or output and load no model; `open()`, where a component has one, is called once
+before the first operation and `close()` after the last. A component that must not be called from several threads at once
+says `max_concurrency = 1`. A class may carry `version: int`, which changes when its results do: an index made with another
+is refused.
+
+A parameter of a constructor that is typed with one of these protocols is a reference to another table of the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from hookrag.calls import Call, Proceed
+from hookrag.values import (
+    Answer,
+    Card,
+    Chunk,
+    Completion,
+    Document,
+    Event,
+    Hit,
+    Identity,
+    Message,
+    Output,
+    Query,
+    Ranking,
+    Role,
+    Row,
+    RowKey,
+    ScoreKind,
+    SparseRows,
+    Vectors,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hookrag.filters import Filter
+
+Emit = Callable[[Event], None]
+
+
+class Chunker(Protocol):
+    """Cuts documents into chunks."""
+
+    def chunk(self, documents: Sequence[Document], /) -> list[list[Chunk]]:
+        """The chunks of each document, in order of their start. Every chunk's text is its span of the document's text."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def outputs(self) -> Collection[Output]:
+        """Which of "dense", "sparse" and "multi" it can give; known without opening."""
+        ...
+
+    def identity(self) -> Identity:
+        """Who it is; called after `open`."""
+        ...
+
+    def embed(self, texts: Sequence[str], /, *, role: Role, outputs: Collection[Output]) -> Vectors:
+        """Vectors of the n texts: exactly the `outputs` asked for, finite, and independent of the neighbours in the batch."""
+        ...
+
+
+@runtime_checkable
+class Tokenizing(Protocol):
+    """What an embedder may offer besides: its own tokenizer, for whoever has to fit its window."""
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of one text that it reads, special tokens included; what is over is cut off."""
+        ...
+
+    def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        """The (start, end) characters of each token of each text, uncut and without special tokens."""
+        ...
+
+
+class TokenizingEmbedder(Embedder, Tokenizing, Protocol):
+    """An embedder with its tokenizer: a chunker that counts this embedder's tokens refers to one."""
+
+
+class Store(Protocol):
+    """Keeps rows: chunks with the vectors made of them. Rows are immutable: inserted or deleted, never changed.
+
+    It names the chunker and the document-side embedders of its rows. What it returns is its own: callers may keep it.
+    """
+
+    chunker: Chunker
+    embedders: Mapping[Output, Embedder]
+
+    def card(self) -> Card:
+        """What it knows about itself; made with a new uuid when the store is first opened."""
+        ...
+
+    def stamp(self, card: Card, /) -> None:
+        """Save the card, durably, before returning. The uuid never changes."""
+        ...
+
+    def put(self, rows: Sequence[Row], /, *, version: int) -> Mapping[str, str]:
+        """Insert rows and return {chunk id: reason} for those it cannot take; a row that is there already is a success.
+
+        A store that is fenced keeps, for each id, the highest version that wrote or dropped it, and ignores an older one.
+        Raises TransientError where trying again may help.
+        """
+        ...
+
+    def drop(self, chunk_ids: Sequence[str], /, *, version: int) -> None:
+        """Delete rows; an id that is not there is a success."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was put and dropped is durable and visible to searches."""
+        ...
+
+    def scan(self) -> Iterator[list[RowKey]]:
+        """Every row once, in pages."""
+        ...
+
+    def fetch(self, chunk_ids: Sequence[str], /, *, vectors: bool = False) -> list[Row | None]:
+        """The rows in the order asked for, None where there is none; with their vectors only if asked."""
+        ...
+
+    def count(self, where: Filter | None = None, /) -> int:
+        """How many rows there are, or how many match."""
+        ...
+
+
+class DenseStore(Store, Protocol):
+    """A store that finds the nearest dense vectors."""
+
+    @property
+    def dense_kind(self) -> ScoreKind:
+        """What its dense scores are: cosine in [-1, 1], inner product, or the negated squared distance."""
+        ...
+
+    def search_dense(self, vectors: NDArray[np.float32], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        """The k best of the rows that match, for each row of float32[n, d]; score descending, then chunk id ascending."""
+        ...
+
+
+class SparseStore(Store, Protocol):
+    """A store that finds the highest inner products of sparse vectors."""
+
+    def search_sparse(self, vectors: SparseRows, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        """The k best of the rows that match and share a term, for each sparse row."""
+        ...
+
+
+class TextStore(Store, Protocol):
+    """A store that ranks by the words of the text."""
+
+    @property
+    def text_kind(self) -> ScoreKind:
+        """What its text scores are ("bm25")."""
+        ...
+
+    def search_text(self, texts: Sequence[str], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        """The k best of the rows that match and share a term, for each text."""
+        ...
+
+    def matching_terms(self, text: str, chunk_ids: Sequence[str], /) -> list[tuple[str, ...]]:
+        """The terms of `text` that each of these rows contains, as the index spells them."""
+        ...
+
+
+class MultiStore(Store, Protocol):
+    """A store that ranks by the sum over query vectors of the best match in the row (MaxSim)."""
+
+    def search_multi(
+        self, vectors: Sequence[NDArray[np.float32]], /, *, k: int, where: Filter | None
+    ) -> list[list[Hit]]:
+        """The k best of the rows that match, for each float32[tokens, d]."""
+        ...
+
+
+class Retriever(Protocol):
+    """Finds chunks for queries."""
+
+    def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+        """At most k hits for each query, none twice, all of them matching the query's `where`."""
+        ...
+
+
+class Fuser(Protocol):
+    """Makes one ranking out of several."""
+
+    def fuse(self, legs: Sequence[Sequence[Ranking]], /, *, k: int) -> list[Ranking]:
+        """`legs[leg][query]` holds what each retriever found for each query; one ranking a query comes back, at most k hits."""
+        ...
+
+
+class Reranker(Protocol):
+    """Scores hits anew."""
+
+    def rerank(self, rankings: Sequence[Ranking], /, *, k: int) -> list[Ranking]:
+        """The k best hits of each ranking by the reranker's own score; only hits that it scored."""
+        ...
+
+
+class LLM(Protocol):
+    """A language model."""
+
+    def complete(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        /,
+        *,
+        n: int = 1,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        seed: int | None = None,
+        schema: Mapping[str, Any] | None = None,
+        logprobs: bool = False,
+        emit: Callable[[int, str], None] | None = None,
+    ) -> list[list[Completion]]:
+        """n completions of each prompt. `emit(prompt index, text)` gets the pieces of the first completion as they come.
+
+        `schema` is a JSON Schema that the text has to obey.
+        """
+        ...
+
+    def count(self, texts: Sequence[str], /) -> list[int]:
+        """How many tokens the model reads in each text."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """The most tokens of prompt and completion together."""
+        ...
+
+
+class Generator(Protocol):
+    """Answers queries from what was found for them."""
+
+    def generate(self, rankings: Sequence[Ranking], /, *, emit: Emit | None = None) -> list[Answer]:
+        """One answer a ranking. Every citation lies in the answer's text and names a chunk of the answer's context."""
+        ...
+
+
+class Reader(Protocol):
+    """Turns files into documents."""
+
+    @property
+    def suffixes(self) -> Collection[str]:
+        """The lower-case file suffixes that it takes (".md")."""
+        ...
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        """The documents of one file; the id of each begins with `id`. Raises ReadError where the file cannot be read."""
+        ...
+
+
+class Middleware(Protocol):
+    """Sees every call of every component of the pipelines that list it; the first listed is the outermost."""
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        """The result of the call: `proceed(call)`, or something in its place, once, several times or never."""
+        ...

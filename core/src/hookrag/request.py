@@ -1,0 +1,107 @@
+"""What holds for everything that one call of a pipeline does: its middleware, deadline, scope, and threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hookrag.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from hookrag.filters import Filter
+    from hookrag.protocols import Middleware
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The circumstances of a call. `deadline` is a reading of `time.monotonic()`; `scope` limits every search and fetch.
+
+    `state` is what middleware keeps for the length of the request, each under a key of its own.
+    """
+
+    middleware: tuple[Middleware, ...] = ()
+    deadline: float | None = None
+    scope: Filter | None = None
+    explain: bool = False
+    pool: ThreadPoolExecutor | None = None
+    state: dict[object, Any] = field(default_factory=dict, compare=False)
+
+
+_request: ContextVar[Request | None] = ContextVar("hookrag_request", default=None)
+
+
+def current() -> Request:
+    """The request that is being served, or an empty one."""
+    return _request.get() or Request()
+
+
+@contextmanager
+def serving(request: Request) -> Iterator[None]:
+    """Serve a request: whatever is called inside belongs to it, also in the threads of `fan_out`."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Give whatever is called inside so many seconds, or fewer where an outer deadline is nearer."""
+    until = monotonic() + seconds
+    outer = current()
+    with serving(replace(outer, deadline=until if outer.deadline is None else min(until, outer.deadline))):
+        yield
+
+
+def explaining() -> bool:
+    """Whether the caller wants to know where hits come from, also at some cost."""
+    return current().explain
+
+
+def time_left() -> float | None:
+    """Seconds until the deadline, at least 0; None where there is none."""
+    until = current().deadline
+    return None if until is None else max(0.0, until - monotonic())
+
+
+def check_deadline(doing: str) -> None:
+    """Raise DeadlineExceeded, naming what was about to be done, when the time is over."""
+    until = current().deadline
+    if until is not None and monotonic() >= until:
+        raise DeadlineExceeded(f"the deadline passed {monotonic() - until:.2f} s ago, before {doing}: give more time")
+
+
+def fan_out(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of the calls, in order, run concurrently in the pipeline's pool; the first error, in order, is raised.
+
+    Safe to nest: whoever waits first runs those of its own calls that no thread has begun, so that a full pool cannot lock
+    itself up. A call that outlasts the deadline is left behind: a thread cannot be stopped.
+    """
+    pool = current().pool
+    if pool is None or len(calls) < 2:
+        return [call() for call in calls]
+    futures: list[Future[T]] = [pool.submit(copy_context().run, call) for call in calls[1:]]
+    try:
+        results = [calls[0]()]
+        for call, future in zip(calls[1:], futures, strict=True):
+            results.append(call() if future.cancel() else _wait(future))
+        return results
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _wait(future: Future[T]) -> T:
+    try:
+        return future.result(time_left())
+    except TimeoutError:
+        check_deadline("a concurrent call had finished")
+        raise

@@ -1,0 +1,216 @@
+"""A component's constructor read as the schema of its table: parameters, types, defaults, references."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import hookrag.protocols as protocols
+from hookrag.errors import PluginError
+
+REFERENCES: Mapping[type, str] = {
+    protocols.Chunker: "chunker",
+    protocols.Embedder: "embedder",
+    protocols.TokenizingEmbedder: "embedder",
+    protocols.Store: "store",
+    protocols.DenseStore: "store",
+    protocols.SparseStore: "store",
+    protocols.TextStore: "store",
+    protocols.MultiStore: "store",
+    protocols.Retriever: "retriever",
+    protocols.Fuser: "fuser",
+    protocols.Reranker: "reranker",
+    protocols.LLM: "llm",
+    protocols.Generator: "generator",
+}
+"""The protocols that a parameter may be typed with, and the kind of component that each refers to."""
+
+OPERATIONS: Mapping[str, frozenset[str]] = {
+    "chunker": frozenset({"chunk"}),
+    "embedder": frozenset({"identity", "embed"}),
+    "store": frozenset({"card", "stamp", "put", "drop", "sync", "scan", "fetch", "count"}),
+    "retriever": frozenset({"retrieve"}),
+    "fuser": frozenset({"fuse"}),
+    "reranker": frozenset({"rerank"}),
+    "llm": frozenset({"complete", "count"}),
+    "generator": frozenset({"generate"}),
+    "middleware": frozenset({"around"}),
+    "reader": frozenset({"read"}),
+}
+"""The methods that make a class a component of a kind."""
+
+ATTRIBUTES: Mapping[str, frozenset[str]] = {
+    "embedder": frozenset({"outputs"}),
+    "store": frozenset({"chunker", "embedders"}),
+    "llm": frozenset({"window"}),
+    "reader": frozenset({"suffixes"}),
+}
+"""What its objects have besides."""
+
+CAPABILITIES: Mapping[type, frozenset[str]] = {
+    protocols.TokenizingEmbedder: frozenset({"tokens"}),
+    protocols.DenseStore: frozenset({"search_dense"}),
+    protocols.SparseStore: frozenset({"search_sparse"}),
+    protocols.TextStore: frozenset({"search_text", "matching_terms"}),
+    protocols.MultiStore: frozenset({"search_multi"}),
+}
+"""The methods that a reference of this type needs besides those of its kind."""
+
+MISSING: Any = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One key of a table; `default` is MISSING where the key is required."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def reference(self) -> type | None:
+        """The protocol that the parameter refers to, alone or in a list, a dict or an optional; None for a plain value."""
+        return _reference(self.annotation)
+
+
+def _reference(annotation: Any) -> type | None:
+    if isinstance(annotation, type) and annotation in REFERENCES:
+        return annotation
+    for inner in get_args(annotation) if get_origin(annotation) is not Literal else ():
+        found = _reference(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def parameters(cls: type) -> dict[str, Parameter]:
+    """The constructor's parameters in order.
+
+    Raises PluginError where the constructor cannot serve as a schema: *args, **kwargs, or a parameter without a type.
+    """
+    where = f"{cls.__module__}.{cls.__qualname__}"
+    signature = inspect.signature(cls)
+    try:
+        # Third parties may import the protocols for type checkers only; their names are known here all the same.
+        known = {name: getattr(protocols, name) for name in ("LLM", *(t.__name__ for t in REFERENCES))}
+        constructor = getattr(cls, "__init__")  # noqa: B009  # of the class, which a type checker takes for an object's
+        hints = typing.get_type_hints(constructor, known | vars(sys.modules[cls.__module__]))
+    except NameError as error:
+        raise PluginError(f"{where}: a type of its constructor cannot be resolved: {error}") from error
+    found: dict[str, Parameter] = {}
+    for parameter in signature.parameters.values():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            raise PluginError(f"{where}: the constructor takes *{parameter.name}; name every option, with its type")
+        if parameter.name not in hints:
+            raise PluginError(f"{where}: the parameter {parameter.name!r} of the constructor has no type")
+        found[parameter.name] = Parameter(parameter.name, hints[parameter.name], parameter.default)
+    return found
+
+
+class Mismatch(ValueError):
+    """A value is not of the type that a parameter asks for; the message is "must be ..., got ..."."""
+
+
+def convert(value: Any, annotation: Any, folder: Path) -> Any:
+    """The value as the parameter wants it: int accepted for float, text for Path (relative to `folder`), nothing else bent.
+
+    Raises Mismatch.
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return value
+    if origin is Literal:
+        if any(value == choice and type(value) is type(choice) for choice in inner):
+            return value
+        raise Mismatch(f"must be one of {', '.join(map(repr, inner))}, got {shown(value)}")
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, inner, annotation, folder)
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if annotation is Path and isinstance(value, str):
+        return folder / Path(value).expanduser()
+    if origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
+        return [convert(item, inner[0], folder) for item in value]
+    if origin in (dict, Mapping) and isinstance(value, Mapping):
+        return {str(key): convert(item, inner[1], folder) for key, item in value.items()}
+    if isinstance(annotation, type) and isinstance(value, annotation) and not (isinstance(value, bool) and annotation is int):
+        return value
+    raise Mismatch(f"must be {type_name(annotation)}, got {shown(value)}")
+
+
+def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: Path) -> Any:
+    for choice in choices:
+        if choice is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return convert(value, choice, folder)
+        except Mismatch:
+            continue
+    raise Mismatch(f"must be {type_name(annotation)}, got {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+_NAMES: Mapping[Any, str] = {
+    str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path", type(None): "nothing"
+}  # fmt: skip
+
+
+def type_name(annotation: Any) -> str:
+    """A type in words: "a number", "a list of text", "the name of an embedder"."""
+    if isinstance(annotation, type) and annotation in REFERENCES:
+        return f"the name of one of [{_plural(REFERENCES[annotation])}.*]"
+    if annotation in _NAMES:
+        return _NAMES[annotation]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, inner))
+    if origin in (Union, types.UnionType):
+        return " or ".join(type_name(choice) for choice in inner if choice is not type(None))
+    if origin in (list, tuple, Sequence):
+        return f"a list of {type_name(inner[0])}"
+    if origin in (dict, Mapping):
+        return f"a table of {type_name(inner[1])}"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _plural(kind: str) -> str:
+    from hookrag.values import KINDS
+
+    return KINDS[kind]
+
+
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """The JSON Schema of a value of this type; a reference is the name of a table."""
+    plain = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
+    if annotation in plain:
+        return {"type": plain[annotation]}
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return {"enum": list(inner)}
+    if origin in (Union, types.UnionType):
+        choices = [json_schema(choice) for choice in inner if choice is not type(None)]
+        return choices[0] if len(choices) == 1 else {"anyOf": choices}
+    if origin in (list, tuple, Sequence):
+        return {"type": "array", "items": json_schema(inner[0])}
+    if origin in (dict, Mapping):
+        return {"type": "object", "additionalProperties": json_schema(inner[1])}
+    if isinstance(annotation, type) and annotation in REFERENCES:
+        return {"type": "string", "description": f"The name of a table of [{_plural(REFERENCES[annotation])}.*]."}
+    return {}

@@ -1,0 +1,104 @@
+"""What happened during a call: a tree of spans, kept only while somebody watches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+from hookrag.values import Step
+
+_current: ContextVar[Span | None] = ContextVar("hookrag_span", default=None)
+
+
+@dataclass(slots=True)
+class Span:
+    """One operation of one component: how many items, how long in seconds, what it noted, and the operations inside it."""
+
+    step: Step | None
+    operation: str
+    items: int
+    started: float = field(default_factory=perf_counter)
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    children: list[Span] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Span]:
+        """This span and all inside it, each before its children."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def to_json(self) -> dict[str, Any]:
+        """The tree as JSON values; seconds are rounded to microseconds."""
+        return {
+            "component": str(self.step) if self.step else None,
+            "use": self.step.use if self.step else None,
+            "operation": self.operation,
+            "items": self.items,
+            "seconds": round(self.seconds, 6),
+            "notes": self.notes,
+            "error": self.error,
+            "children": [child.to_json() for child in self.children],
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines(""))
+
+    def _lines(self, indent: str) -> Iterator[str]:
+        name = f"{self.step} " if self.step else ""
+        notes = "".join(f" {key}={value}" for key, value in self.notes.items())
+        failed = f" failed: {self.error}" if self.error else ""
+        yield f"{indent}{name}{self.operation} x{self.items} {self.seconds * 1000:.1f} ms{notes}{failed}"
+        for child in self.children:
+            yield from child._lines(indent + "  ")
+
+
+@contextmanager
+def tracing() -> Iterator[Span]:
+    """Record every component's operations, also nested ones and those in the pipeline's threads, under the span it gives."""
+    root = Span(None, "trace", 0)
+    token = _current.set(root)
+    try:
+        yield root
+    finally:
+        root.seconds = perf_counter() - root.started
+        _current.reset(token)
+
+
+@contextmanager
+def span(step: Step, operation: str, items: int) -> Iterator[None]:
+    """Record one operation; the caller has seen that a trace is on."""
+    parent = _current.get()
+    assert parent is not None
+    opened = Span(step, operation, items)
+    parent.children.append(opened)
+    token = _current.set(opened)
+    try:
+        yield
+    except BaseException as error:
+        opened.error = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        opened.seconds = perf_counter() - opened.started
+        _current.reset(token)
+
+
+def is_tracing() -> bool:
+    """Whether somebody watches."""
+    return _current.get() is not None
+
+
+def note(**facts: Any) -> None:
+    """Write facts to the operation that is running: numbers are added to a fact of that name, other values replace it."""
+    here = _current.get()
+    if here is None:
+        return
+    for name, value in facts.items():
+        before = here.notes.get(name)
+        adds = isinstance(value, int | float) and isinstance(before, int | float) and not isinstance(value, bool)
+        here.notes[name] = before + value if adds else value

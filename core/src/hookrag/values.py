@@ -1,0 +1,331 @@
+"""The values that flow through a pipeline: frozen, slotted, and without behaviour that needs a component."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hookrag.filters import Filter
+
+Role = Literal["query", "document"]
+Output = Literal["dense", "sparse", "multi"]
+Metadata = Mapping[str, Any]
+CitationStatus = Literal["exact", "repaired", "unverified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with an identity; `metadata` holds JSON values, of which the declared ones can be filtered on."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a document: `text == document.text[start:end]`, counted in characters.
+
+    `context` (title, section path) is embedded, indexed and reranked with the text but never quoted. `parent` is the id of
+    the larger chunk that this one lies in. A derived chunk (a summary) has no span: `start == end == 0` and `sources` names
+    the chunks it was made from. Make chunks with `chunk_of` or `derived`, which compute the id.
+    """
+
+    id: str
+    document_id: str
+    text: str
+    start: int
+    end: int
+    context: str = ""
+    parent: str | None = None
+    sources: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict)
+
+    @property
+    def input(self) -> str:
+        """What is embedded, indexed and reranked."""
+        return f"{self.context} {self.text}".strip() if self.context else self.text
+
+
+def chunk_id(
+    document_id: str, level: str, start: int, end: int, context: str, text: str, metadata: Metadata | None = None
+) -> str:
+    """The 32 hexadecimal digits that name a row: equal content gives an equal id, any difference another.
+
+    blake2b-128 of the length-prefixed fields, so that no two different lists of fields read as the same bytes.
+    """
+    canonical = (
+        json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False, separators=(",", ":")) if metadata else ""
+    )
+    digest = blake2b(digest_size=16)
+    for part in (document_id, level, str(start), str(end), context, text, canonical):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def chunk_of(
+    document: Document,
+    start: int,
+    end: int,
+    *,
+    context: str | None = None,
+    level: str = "",
+    parent: str | None = None,
+    metadata: Metadata | None = None,
+) -> Chunk:
+    """The chunk `document.text[start:end]`; its context is the document's title unless another is given.
+
+    `level` names the size of chunk where one chunker makes several ("parent", "child"). `metadata` is added to the
+    document's own. Raises ValueError where the span does not lie in the text.
+    """
+    if not 0 <= start <= end <= len(document.text):
+        raise ValueError(
+            f"span {start}:{end} does not lie in document {document.id!r} of {len(document.text)} characters"
+        )
+    text = document.text[start:end]
+    around = document.title if context is None else context
+    merged = {**document.metadata, **metadata} if metadata else document.metadata
+    name = chunk_id(document.id, level, start, end, around, text, merged)
+    return Chunk(name, document.id, text, start, end, around, parent, (), merged)
+
+
+def derived(
+    document_id: str, text: str, *, sources: Sequence[str], level: str, metadata: Metadata | None = None
+) -> Chunk:
+    """A chunk whose text was written about other chunks (a summary): it has sources instead of a span."""
+    if not sources:
+        raise ValueError(f"a derived chunk of document {document_id!r} needs the ids of the chunks it was made from")
+    name = chunk_id(document_id, level, 0, 0, "", text, {**(metadata or {}), "sources": list(sources)})
+    return Chunk(name, document_id, text, 0, 0, "", None, tuple(sources), metadata or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question; `where` limits what may answer it, `history` holds the earlier turns, oldest first."""
+
+    id: str
+    text: str
+    where: Filter | None = None
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreKind:
+    """What a score is: its scale, and who produced it where scores of two producers do not compare."""
+
+    name: str
+    producer: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.producer}" if self.producer else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one stage said about a hit: its place there (from 1), its score, and the query terms it matched."""
+
+    source: str
+    kind: ScoreKind
+    rank: int
+    score: float
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that was found, its score (higher is better), and what earlier stages said of it, first stage first."""
+
+    chunk: Chunk
+    score: float
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The hits for one query: score descending, then chunk id ascending; `kind` says what the scores are."""
+
+    query: Query
+    hits: tuple[Hit, ...]
+    source: str
+    kind: ScoreKind
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRows:
+    """Sparse vectors as compressed rows: row i has `values[indptr[i]:indptr[i + 1]]` at ascending `indices`.
+
+    indptr: int64[n + 1]; indices: int32[nonzero]; values: float32[nonzero]; `width` is the size of the vocabulary.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[np.float32]
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What an embedder returns for n texts: at least one of dense float32[n, d], sparse rows, multi float32[tokens, d] each."""
+
+    dense: NDArray[np.float32] | None = None
+    sparse: SparseRows | None = None
+    multi: tuple[NDArray[np.float32], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who an embedder is. Stored vectors belong to equal `document` and `space`; a query side may differ within a space.
+
+    `document` and `query` are flat JSON objects (weights, tokenizer, pooling, prompts, ...); `space` names the vector space,
+    "" where only this embedder's own vectors compare.
+    """
+
+    document: Mapping[str, str | int | float | bool | None]
+    query: Mapping[str, str | int | float | bool | None]
+    space: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation with a language model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that language models read and wrote."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A text that a language model wrote; `logprobs` has one natural logarithm a token where they were asked for."""
+
+    text: str
+    finish: Literal["stop", "length", "filter"] = "stop"
+    usage: Usage = Usage()
+    logprobs: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The span `answer.text[start:end]` rests on a chunk; `quote` is the chunk's text it repeats, "" if it does not quote."""
+
+    start: int
+    end: int
+    chunk: Chunk
+    quote: str = ""
+    status: CitationStatus = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a generator says to a query; `known` is False where it declined to answer from the context."""
+
+    query: Query
+    text: str
+    citations: tuple[Citation, ...] = ()
+    context: tuple[Hit, ...] = ()
+    usage: Usage = Usage()
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A piece of an answer as it is written: text to append, a citation that was checked, or a status to show."""
+
+    query_id: str
+    kind: Literal["text", "citation", "status"]
+    text: str = ""
+    citation: Citation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A configured component: `[retrievers.best]` with `use = "reranked"` is Step("retriever", "best", "reranked", ...)."""
+
+    kind: str
+    name: str
+    use: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"[{KINDS[self.kind]}.{self.name}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A chunk as a store keeps it: who wrote it, the hash of the vectors as sent, and the vectors (of this row alone).
+
+    dense: float32[d]; sparse: (indices int32[m] ascending, values float32[m]); multi: float32[tokens, d].
+    """
+
+    chunk: Chunk
+    owner: str
+    check: int
+    dense: NDArray[np.float32] | None = None
+    sparse: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None
+    multi: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowKey:
+    """What a scan tells about a row."""
+
+    chunk_id: str
+    document_id: str
+    owner: str
+    check: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a store knows about itself: a uuid made with it, the journal that owns it, and what its rows are.
+
+    `owner` is "" and `epoch` 0 until a journal claims the store. `identity` is a flat JSON object.
+    """
+
+    uuid: str
+    owner: str = ""
+    epoch: int = 0
+    generation: int = 1
+    identity: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "chunker": "chunkers",
+        "embedder": "embedders",
+        "store": "stores",
+        "retriever": "retrievers",
+        "fuser": "fusers",
+        "reranker": "rerankers",
+        "llm": "llms",
+        "generator": "generators",
+        "middleware": "middleware",
+        "reader": "readers",
+        "command": "commands",
+    }
+)
+"""Each kind of component with its plural, which names its tables in the configuration and its registration hook."""
