@@ -178,7 +178,7 @@ def _table(builder: Builder, cls: type[T], place: Sequence[str], table: Mapping[
             values[key] = convert(value, hints[key], builder.config.folder)
         except Mismatch as error:
             sound = False
-            builder.problem(place, f"{key} {error}", key)
+            builder.problem(place, f"{key}{error.path} {error}", key)
     for one in fields(cls):
         if one.name not in table and one.default is NO_DEFAULT and one.default_factory is NO_DEFAULT:
             sound = False

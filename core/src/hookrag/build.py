@@ -215,7 +215,8 @@ class Builder:
                     values[key] = convert(value, parameter.annotation, self.config.folder)
             except Mismatch as error:
                 wanted = type_name(parameter.annotation) if parameter.reference else None
-                self.problem(place, f"{key} must be {wanted}, got {shown(value)}" if wanted else f"{key} {error}", key)
+                message = f"{key} must be {wanted}, got {shown(value)}" if wanted else f"{key}{error.path} {error}"
+                self.problem(place, message, key)
         for key, parameter in known.items():
             if key in table:
                 continue
@@ -269,7 +270,8 @@ class Builder:
             try:
                 component = plan.cls(**plan.values, **references)
             except (ValueError, TypeError) as error:
-                self.problem(plan.place, str(error))
+                key = str(error).partition(" ")[0]  # our own components name the key first: its line, if it is one
+                self.problem(plan.place, str(error), key)
                 return None
             lacking = sorted(name for name in ATTRIBUTES.get(kind, ()) if name not in dir(component))
             if lacking:

@@ -151,6 +151,9 @@ class Catalogue:
     def _unknown(self, kind: str, use: str) -> str:
         there = sorted({offer.name for offer in self.of_kind(kind)})
         package = KNOWN.get((kind, use))
+        elsewhere = sorted(other for other, name in self.offers if name == use)
+        if elsewhere:
+            return f"{use!r} is a {' and a '.join(elsewhere)}, not a {kind}; {KINDS[kind]}: {', '.join(there) or 'none'}"
         if package:
             return f"the {kind} {use!r} is not installed: pip install {package}"
         near = get_close_matches(use, there + [name for k, name in KNOWN if k == kind], 1)

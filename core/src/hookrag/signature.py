@@ -118,7 +118,11 @@ def parameters(cls: type) -> dict[str, Parameter]:
 
 
 class Mismatch(ValueError):
-    """A value is not of the type that a parameter asks for; the message is "must be ..., got ..."."""
+    """A value is not of the type that a parameter asks for: "must be ..., got ...", at a path inside it (".year", "[2]")."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def convert(value: Any, annotation: Any, folder: Path) -> Any:
@@ -140,12 +144,19 @@ def convert(value: Any, annotation: Any, folder: Path) -> Any:
     if annotation is Path and isinstance(value, str):
         return folder / Path(value).expanduser()
     if origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
-        return [convert(item, inner[0], folder) for item in value]
+        return [_convert_inner(item, inner[0], folder, f"[{index}]") for index, item in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, Mapping):
-        return {str(key): convert(item, inner[1], folder) for key, item in value.items()}
+        return {str(key): _convert_inner(item, inner[1], folder, f".{key}") for key, item in value.items()}
     if isinstance(annotation, type) and isinstance(value, annotation) and not (isinstance(value, bool) and annotation is int):
         return value
     raise Mismatch(f"must be {type_name(annotation)}, got {shown(value)}")
+
+
+def _convert_inner(value: Any, annotation: Any, folder: Path, path: str) -> Any:
+    try:
+        return convert(value, annotation, folder)
+    except Mismatch as error:
+        raise Mismatch(str(error), path + error.path) from None
 
 
 def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: Path) -> Any:
@@ -175,7 +186,7 @@ _NAMES: Mapping[Any, str] = {
 def type_name(annotation: Any) -> str:
     """A type in words: "a number", "a list of text", "the name of an embedder"."""
     if isinstance(annotation, type) and annotation in REFERENCES:
-        return f"the name of one of [{_plural(REFERENCES[annotation])}.*]"
+        return f"the name of a table [{_plural(REFERENCES[annotation])}.*]"
     if annotation in _NAMES:
         return _NAMES[annotation]
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -184,9 +195,9 @@ def type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(type_name(choice) for choice in inner if choice is not type(None))
     if origin in (list, tuple, Sequence):
-        return f"a list of {type_name(inner[0])}"
+        return f"a list, each {type_name(inner[0])}"
     if origin in (dict, Mapping):
-        return f"a table of {type_name(inner[1])}"
+        return f"a table, each value {type_name(inner[1])}"
     return getattr(annotation, "__name__", str(annotation))
 
 

@@ -1,0 +1,29 @@
+"""The ingest: how documents get into stores, and stay there, so that nothing is lost."""
+
+from __future__ import annotations
+
+from hookrag.ingest.failures import IngestStopped
+from hookrag.ingest.items import Item, Skipped, Unread
+from hookrag.ingest.lock import writer
+from hookrag.ingest.report import Problem, Progress, Report, Status, StoreCheck, StoreStatus, VerifyReport
+from hookrag.ingest.run import Ingest, status
+from hookrag.ingest.target import Target, check_identity
+
+__all__ = [
+    "Ingest",
+    "IngestStopped",
+    "Item",
+    "Problem",
+    "Progress",
+    "Report",
+    "Skipped",
+    "Status",
+    "StoreCheck",
+    "StoreStatus",
+    "Target",
+    "Unread",
+    "VerifyReport",
+    "check_identity",
+    "status",
+    "writer",
+]

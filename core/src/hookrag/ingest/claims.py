@@ -1,0 +1,166 @@
+"""R1: before anything is written, each store must be the one that the journal remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+
+from hookrag.errors import HookragError, IngestRefused
+from hookrag.ingest.calls import Stores
+from hookrag.ingest.journal import Journal, StoreRecord
+from hookrag.ingest.target import Target, identity_error
+from hookrag.values import Card
+
+
+def refusal(journal: Journal, target: Target, card: Card) -> HookragError | None:
+    """Why the store must not be written, with the command that mends it; None where it may."""
+    return stranger(journal, target, card) or disagreement(journal, target, card)
+
+
+def stranger(journal: Journal, target: Target, card: Card) -> HookragError | None:
+    """The refusal of a store that is not the one the journal knows."""
+    known, folder = journal.store(target.name), journal.path.parent
+    rebuild = f"Fill it again: hookrag index --rebuild {target.name} PATH..."
+    if card.owner and card.owner != journal.uuid:
+        return IngestRefused(
+            f"{target} belongs to another journal: its owner is {card.owner}, the journal in {folder} is {journal.uuid}.\n"
+            f"Was the journal deleted, or does another index write here? Give this index a store of its own, "
+            f"or make the store this index's: hookrag index --take-over PATH..."
+        )
+    if known is not None and card.uuid != known.uuid:
+        return IngestRefused(
+            f"{target} was replaced or emptied: it is the store {card.uuid}, the journal in {folder} filled {known.uuid}.\n{rebuild}"
+        )
+    if known is not None and not card.owner and known.epoch:
+        return IngestRefused(f"{target} was reset: it has no owner, but the journal in {folder} filled it.\n{rebuild}")
+    return None
+
+
+def disagreement(journal: Journal, target: Target, card: Card) -> HookragError | None:
+    """The refusal of a store that is the right one but of another time, or made with other settings."""
+    known, folder = journal.store(target.name), journal.path.parent
+    mend = "Compare and mend them: hookrag verify --repair"
+    if known is None:
+        if not card.owner:
+            return None
+        return IngestRefused(
+            f"the journal in {folder} is older than {target}: the store was written from it, but it does not remember that.\n"
+            f"Was the journal restored from a backup? {mend}"
+        )
+    if known.wiping:
+        return None
+    if card.epoch != known.epoch and card.epoch != known.pending:
+        older, newer = (str(target), f"the journal in {folder}") if card.epoch < known.epoch else (
+            f"the journal in {folder}", str(target)
+        )  # fmt: skip
+        return IngestRefused(
+            f"{older} is older than {newer}: the store is at epoch {card.epoch}, the journal at {known.epoch}.\n"
+            f"Was {'the store' if card.epoch < known.epoch else 'the journal'} restored from a backup or copied? {mend}"
+        )
+    return identity_error(target, card, folder) if journal.has_rows(known.n) else None
+
+
+def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_over: bool) -> dict[str, int]:
+    """Claim every store for this run and return the journal's numbers of them; nothing is written where one is refused."""
+    cards = {target.name: stores.card(target) for target in stores.targets}
+    unknown = [name for name in rebuild if name not in cards]
+    if unknown:
+        raise IngestRefused(f"no store {unknown[0]!r} to rebuild; stores of this index: {', '.join(cards)}")
+    wipe = set(rebuild)
+    adopt = [name for name, card in cards.items() if take_over and name not in wipe and _adoptable(journal, name, card)]
+    owners = {cards[name].owner for name in adopt}
+    if len(owners) > 1:
+        raise IngestRefused(
+            f"the stores {', '.join(adopt)} belong to different journals: {', '.join(sorted(owners))}.\n"
+            f"Take over one and fill the others again: hookrag index --take-over --rebuild {adopt[-1]} PATH..."
+        )
+    for target in stores.targets:
+        card = cards[target.name]
+        if target.name in adopt:
+            error = identity_error(target, card, journal.path.parent)
+        elif take_over and card.owner and card.owner != journal.uuid:
+            wipe.add(target.name)
+            continue
+        elif target.name in wipe:
+            error = stranger(journal, target, card) if card.owner not in ("", journal.uuid) else None
+        else:
+            error = refusal(journal, target, card)
+        if error is not None:
+            raise error
+    for target in stores.targets:
+        card = cards[target.name]
+        if target.name in adopt:
+            _adopt(journal, stores, target, card)
+        known = journal.store(target.name)
+        if target.name in wipe or (known is not None and known.wiping):
+            _wipe(journal, stores, target, card)
+    return {target.name: stamped(journal, stores, target, cards[target.name]) for target in stores.targets}
+
+
+def _adoptable(journal: Journal, name: str, card: Card) -> bool:
+    """Whether the journal may continue what another one wrote: it knows nothing yet, or has begun to continue it."""
+    return bool(card.owner) and journal.store(name) is None and (journal.empty or card.owner == journal.uuid)
+
+
+def remember(journal: Journal, target: Target, card: Card, epoch: int) -> StoreRecord:
+    """Remember a store; inside a transaction."""
+    sql = """INSERT INTO store (name, uuid, epoch, generation, identity) VALUES (?, ?, ?, ?, '{}')
+             ON CONFLICT DO UPDATE SET uuid = excluded.uuid, epoch = excluded.epoch, pending = NULL"""
+    journal.db.execute(sql, (target.name, card.uuid, epoch, card.generation))
+    known = journal.store(target.name)
+    assert known is not None
+    return known
+
+
+def stamped(journal: Journal, stores: Stores, target: Target, card: Card) -> int:
+    """Raise the epoch: pending in the journal, then the store, then the journal. Returns the journal's number of the store."""
+    with journal.transaction("epoch pending"):
+        known = journal.store(target.name) or remember(journal, target, card, 0)
+        epoch = max(known.epoch, card.epoch) + 1
+        journal.db.execute("UPDATE store SET pending = ? WHERE n = ?", (epoch, known.n))
+    stores.stamp(target, replace(card, owner=journal.uuid, epoch=epoch, identity=dict(target.identity)))
+    with journal.transaction("epoch"):
+        sql = "UPDATE store SET epoch = ?, pending = NULL, wiping = 0 WHERE n = ?"
+        journal.db.execute(sql, (epoch, known.n))
+        journal.save_identity(known.n, target.identity)
+    return known.n
+
+
+def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
+    """Delete every row of ours, and of the owner before, from a store; begun again where it was cut off."""
+    with journal.transaction("wipe") as version:
+        known = remember(journal, target, card, 0)
+        db = journal.db
+        db.execute("UPDATE store SET wiping = 1 WHERE n = ?", (known.n,))
+        db.execute("INSERT OR REPLACE INTO owed SELECT store, chunk, ? FROM row WHERE store = ?", (version, known.n))
+        for table in ("row", "placed", "planned"):
+            db.execute(f"DELETE FROM {table} WHERE store = ?", (known.n,))
+        db.execute("UPDATE item SET key = NULL")
+    owners = {journal.uuid, card.owner}
+    with journal.transaction("wipe scan") as version:
+        for page in stores.scan(target):
+            rows = [(known.n, key.chunk_id, version) for key in page if key.owner in owners]
+            journal.db.executemany("INSERT OR REPLACE INTO owed VALUES (?, ?, ?)", rows)
+    stores.pay(journal, target, known.n)
+
+
+def _adopt(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
+    """Make a journal out of a scan: the rows that are there are live, and every document is to be looked at again."""
+    with journal.transaction("adopt") as version:
+        db = journal.db
+        db.execute("UPDATE meta SET value = ? WHERE name = 'uuid'", (card.owner,))
+        known = remember(journal, target, card, card.epoch)
+        item = journal.item(journal.source(""), "")[0] or journal.add_item(journal.source(""), "", "")
+        for page in stores.scan(target):
+            ours = [key for key in page if key.owner == card.owner]
+            names = json.dumps(sorted({key.document_id for key in ours}))
+            db.execute("INSERT OR IGNORE INTO document (id, item) SELECT value, ? FROM json_each(?)", (item, names))
+            db.execute(
+                "INSERT OR IGNORE INTO placed SELECT n, ?, ?, X'' FROM document WHERE id IN (SELECT value FROM json_each(?))",
+                (known.n, version, names),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO row SELECT n, ?, ?, ?, ?, 0 FROM document WHERE id = ?",
+                [(known.n, version, key.chunk_id, key.check, key.document_id) for key in ours],
+            )

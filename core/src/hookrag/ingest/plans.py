@@ -1,0 +1,218 @@
+"""The transactions of the ingest protocol: plans written ahead, debts paid later.
+
+At any moment every row of ours in a store is live, planned or owed; live rows are in every store where their document is
+placed; what is owed is neither live nor planned. Only one batch is planned at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hookrag.ingest.journal import Journal
+
+_OWE_REST_OF_PLANS = """
+INSERT OR REPLACE INTO owed SELECT n.store, n.chunk, ?1 FROM planned p JOIN row n USING (document, store, v)
+WHERE {which} NOT EXISTS (
+    SELECT 1 FROM placed l JOIN row o USING (document, store, v)
+    WHERE l.document = n.document AND l.store = n.store AND o.chunk = n.chunk)
+"""
+_DROP_PLANS = "DELETE FROM row WHERE (document, store, v) IN (SELECT document, store, v FROM planned {which})"
+_OWE_REST_OF_LIVE = """
+INSERT OR REPLACE INTO owed SELECT o.store, o.chunk, ?1
+FROM planned p JOIN placed l USING (document, store) JOIN row o ON o.document = l.document AND o.store = l.store AND o.v = l.v
+WHERE NOT EXISTS (
+    SELECT 1 FROM row n WHERE n.document = p.document AND n.store = p.store AND n.v = p.v AND n.chunk = o.chunk)
+"""
+_DROP_LIVE = """
+DELETE FROM row WHERE (document, store, v) IN (
+    SELECT l.document, l.store, l.v FROM placed l JOIN planned p USING (document, store))
+"""
+_DROP_UNPLACED = """
+DELETE FROM document WHERE n = ?1 AND NOT EXISTS (SELECT 1 FROM placed WHERE document = ?1)
+"""
+
+
+@dataclass(slots=True)
+class ItemState:
+    """An item on its way: `n` is 0 until the journal knows it, `key` what it will be known by when it is settled.
+
+    `failed` lists those of its documents that fail in their present form.
+    """
+
+    source: int
+    id: str
+    key: bytes
+    locator: str
+    n: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Next:
+    """The next version of a document in a store: each chunk id with its check and the hash of its input."""
+
+    key: bytes
+    rows: dict[str, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Planned:
+    """A document of a batch: `n` is 0 until it is planned; `nexts` by the number of the store."""
+
+    id: str
+    item: ItemState
+    n: int
+    nexts: dict[int, Next]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A document that failed in the form that `key` names."""
+
+    item: ItemState
+    id: str
+    key: bytes
+    reason: str
+
+
+@dataclass(slots=True)
+class Settled:
+    """What else a confirmation writes: failures, items all of whose documents are settled, documents that changed their item."""
+
+    failures: list[Failure] = field(default_factory=list)
+    items: list[ItemState] = field(default_factory=list)
+    moves: list[tuple[int, ItemState]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.failures) + len(self.items) + len(self.moves)
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+
+def recover(journal: Journal) -> bool:
+    """R2: make every unfinished plan a debt; whether there was one, or a debt from before."""
+    with journal.transaction("R2") as version:
+        db = journal.db
+        (found,) = journal.one("SELECT EXISTS (SELECT 1 FROM planned) OR EXISTS (SELECT 1 FROM owed)")
+        documents = db.execute("SELECT DISTINCT document FROM planned").fetchall()
+        if documents:
+            db.execute(_OWE_REST_OF_PLANS.format(which=""), (version,))
+            db.execute(_DROP_PLANS.format(which=""))
+            db.execute("DELETE FROM planned")
+            db.executemany(_DROP_UNPLACED, documents)
+    return bool(found)
+
+
+def plan(journal: Journal, batch: Sequence[Planned]) -> int:
+    """T1: write down what the stores are going to get, cancel the debts among it, and return the version."""
+    with journal.transaction("T1") as version:
+        db = journal.db
+        for document in batch:
+            _number(journal, document.item)
+            if document.n == 0:
+                sql = "INSERT INTO document (id, item) VALUES (?, ?)"
+                document.n = db.execute(sql, (document.id, document.item.n)).lastrowid or 0
+        pairs = [(document.n, store, made) for document in batch for store, made in document.nexts.items()]
+        db.executemany("INSERT INTO planned VALUES (?, ?, ?, ?)", [(n, s, version, made.key) for n, s, made in pairs])
+        db.executemany(
+            "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)",
+            ((n, s, version, chunk, *about) for n, s, made in pairs for chunk, about in made.rows.items()),
+        )
+        if journal.one("SELECT EXISTS (SELECT 1 FROM owed)")[0]:
+            rows = ((s, chunk) for _, s, made in pairs for chunk in made.rows)
+            db.executemany("DELETE FROM owed WHERE store = ? AND chunk = ?", rows)
+    return version
+
+
+def confirm(journal: Journal, batch: Sequence[Planned], failed: Mapping[str, str], settled: Settled) -> None:
+    """T2: make the planned versions live, and debts of what they replace; of a document in `failed` everywhere the plan."""
+    with journal.transaction("T2") as version:
+        db = journal.db
+        gone = [(document.n,) for document in batch if document.id in failed]
+        for which in gone:
+            db.execute(_OWE_REST_OF_PLANS.format(which="p.document = ?2 AND"), (version, *which))
+            db.execute(_DROP_PLANS.format(which="WHERE document = ?"), which)
+            db.execute("DELETE FROM planned WHERE document = ?", which)
+        db.executemany(_DROP_UNPLACED, gone)
+        db.execute(_OWE_REST_OF_LIVE, (version,))
+        db.execute(_DROP_LIVE)
+        db.execute("INSERT OR REPLACE INTO placed SELECT * FROM planned")
+        db.execute("DELETE FROM planned")
+        done = [document for document in batch if document.id not in failed]
+        db.executemany("DELETE FROM failed WHERE item = ? AND id = ?", [(one.item.n, one.id) for one in done])
+        _settle(journal, settled)
+
+
+def settle(journal: Journal, settled: Settled) -> None:
+    """Write failures, settled items and moves where no document is to be confirmed."""
+    with journal.transaction("settle"):
+        _settle(journal, settled)
+
+
+def _number(journal: Journal, item: ItemState) -> None:
+    if item.n == 0:
+        item.n = journal.add_item(item.source, item.id, item.locator)
+
+
+def _settle(journal: Journal, settled: Settled) -> None:
+    db = journal.db
+    for failure in settled.failures:
+        _number(journal, failure.item)
+        db.execute(
+            """INSERT INTO failed VALUES (?, ?, ?, ?, 1)
+               ON CONFLICT DO UPDATE SET key = excluded.key, reason = excluded.reason, attempts = attempts + 1""",
+            (failure.item.n, failure.id, failure.key, failure.reason),
+        )
+    for n, item in settled.moves:
+        _number(journal, item)
+        db.execute("UPDATE item SET key = NULL WHERE n = (SELECT item FROM document WHERE n = ?)", (n,))
+        db.execute("UPDATE document SET item = ? WHERE n = ?", (item.n, n))
+    for item in settled.items:
+        _number(journal, item)
+        db.execute("UPDATE item SET key = ?, locator = ? WHERE n = ?", (item.key, item.locator, item.n))
+        sql = "DELETE FROM failed WHERE item = ? AND id NOT IN (SELECT value FROM json_each(?))"
+        db.execute(sql, (item.n, json.dumps(item.failed)))
+
+
+def forgive(journal: Journal, documents: Iterable[str]) -> None:
+    """Forget failures that were the system's; their items are read again."""
+    with journal.transaction("forgive"):
+        for id in documents:
+            journal.db.execute("UPDATE item SET key = NULL WHERE n IN (SELECT item FROM failed WHERE id = ?)", (id,))
+            journal.db.execute("DELETE FROM failed WHERE id = ?", (id,))
+
+
+def owed(journal: Journal, store: int, size: int) -> Iterator[tuple[int, list[str]]]:
+    """The debts of a store in parts of one version each; a part has to be paid before the next is asked for."""
+    while True:
+        sql = "SELECT v, chunk FROM owed WHERE store = ? ORDER BY v LIMIT ?"
+        found = journal.db.execute(sql, (store, size)).fetchall()
+        if not found:
+            return
+        version = found[0][0]
+        yield version, [chunk for v, chunk in found if v == version]
+
+
+def paid(journal: Journal, store: int, version: int, chunks: Sequence[str]) -> None:
+    """T3: erase debts that were paid, unless they have been made anew since."""
+    with journal.transaction("T3"):
+        sql = "DELETE FROM owed WHERE store = ? AND chunk = ? AND v = ?"
+        journal.db.executemany(sql, [(store, chunk, version) for chunk in chunks])
+
+
+def remove(journal: Journal, documents: Sequence[int]) -> None:
+    """Make every row of the documents a debt, in every store, and forget the documents."""
+    with journal.transaction("remove") as version:
+        db = journal.db
+        one = [(n,) for n in documents]
+        db.executemany(
+            "INSERT OR REPLACE INTO owed SELECT store, chunk, ?1 FROM row WHERE document = ?2",
+            [(version, n) for n in documents],
+        )
+        for table in ("row", "placed", "planned"):
+            db.executemany(f"DELETE FROM {table} WHERE document = ?", one)
+        db.executemany("""DELETE FROM failed WHERE (item, id) IN (SELECT item, id FROM document WHERE n = ?)""", one)
+        db.executemany("DELETE FROM document WHERE n = ?", one)

@@ -1,0 +1,85 @@
+"""What may be removed: documents that a source no longer has, where the source was read to its end and looks like itself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from hookrag.errors import IngestRefused
+from hookrag.ingest import plans
+from hookrag.ingest.journal import Journal
+from hookrag.ingest.report import Report
+
+if TYPE_CHECKING:
+    from hookrag.ingest.session import Settings
+
+AT_ONCE = 1000
+
+# Of a source that was listed completely, everything that was not met; of one that was not, what is gone from items that were
+# read completely.
+_UNIVERSE = """
+FROM document d JOIN item i ON i.n = d.item LEFT JOIN temp.seen_item s ON s.n = i.n
+WHERE d.n <= :before AND (i.source = :source AND (:complete OR s.loaded) OR :prune AND :complete AND i.id = '' AND i.source IN (
+    SELECT n FROM source WHERE name = ''))
+"""
+_GONE = (
+    f"{_UNIVERSE} AND CASE WHEN s.n IS NULL THEN 1 WHEN s.loaded THEN d.id NOT IN (SELECT id FROM temp.seen) ELSE 0 END"
+)
+
+
+def remove_gone(journal: Journal, settings: Settings, report: Report, source: int, before: int) -> None:
+    """Remove the documents that are gone; `before` is the highest number of a document when the run began.
+
+    Raises IngestRefused, having removed nothing, where too much is gone to believe it; a dry run says so in the report.
+    """
+    bound = {"before": before, "source": source, "complete": settings.complete, "prune": settings.prune}
+    db = journal.db
+    device = os.stat(settings.root).st_dev if settings.root is not None and settings.root.exists() else None
+    (gone,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
+    if gone:
+        (known,) = db.execute(f"SELECT count(*) {_UNIVERSE}", bound).fetchone()
+        found = db.execute("SELECT device FROM source WHERE n = ?", (source,)).fetchone()
+        reason = "" if settings.prune else _unbelievable(report, gone, known, found[0] if found else None, device)
+        if report.unread:
+            report.held = gone
+        elif reason:
+            report.held = gone
+            names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT 10", bound)]
+            listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
+            report.refused = (
+                f"{gone} of {known} documents of {settings.source} are gone, and {reason}: they were not removed. "
+                f"Everything else is done.{listed}\nIf they are meant to go: hookrag index --prune PATH..."
+            )
+            if not settings.dry_run:
+                raise IngestRefused(report.refused)
+        else:
+            report.removed = gone
+    if settings.dry_run or report.held:
+        return
+    while True:
+        numbers = [n for (n,) in db.execute(f"SELECT d.n {_GONE} LIMIT {AT_ONCE}", bound)]
+        if not numbers:
+            break
+        plans.remove(journal, numbers)
+    if settings.complete and not report.unread:
+        _tidy(journal, source, str(settings.root) if settings.root else None, device)
+
+
+def _unbelievable(report: Report, gone: int, known: int, device_before: int | None, device: int | None) -> str:
+    if report.items == 0:
+        return "nothing at all was found there"
+    if device_before is not None and device is not None and device != device_before:
+        return f"the folder lies on another device than before (device {device}, before {device_before})"
+    if gone > max(10, known / 10):
+        return "that is more than ten documents and a tenth of them"
+    return ""
+
+
+def _tidy(journal: Journal, source: int, root: str | None, device: int | None) -> None:
+    """Forget items that are gone with their documents, and remember where the source lies."""
+    with journal.transaction("tidy"):
+        gone = """(SELECT n FROM item WHERE source = ? AND n NOT IN (SELECT n FROM temp.seen_item)
+                   AND NOT EXISTS (SELECT 1 FROM document WHERE item = item.n))"""
+        journal.db.execute(f"DELETE FROM failed WHERE item IN {gone}", (source,))
+        journal.db.execute(f"DELETE FROM item WHERE n IN {gone}", (source,))
+        journal.db.execute("UPDATE source SET root = ?, device = ? WHERE n = ?", (root, device, source))

@@ -1,0 +1,184 @@
+"""What an ingest did, as values for people and programs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+Phase = Literal["read", "chunk", "embed", "write", "journal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A document that failed or an item that was not read: its id, where it is, and why."""
+
+    id: str
+    locator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: items of the source that were looked at, documents of each fate, chunks, and vectors made."""
+
+    phase: Phase
+    items: int
+    new: int
+    changed: int
+    unchanged: int
+    failed: int
+    chunks: int
+    embedded: int
+    seconds: float
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did. Documents are new, changed, unchanged, failed, or failed before and not tried again; items unread or skipped.
+
+    `chunks` counts the chunks of new and changed documents, `written` the rows put and `kept` those left as they were, over all
+    stores; `embedded` texts were embedded and for `reused` rows the vectors were found in the store. `empty` documents
+    have no chunk. `surrogates` characters were replaced. `held` documents are gone from the source but stay, because something
+    could not be read or removing them was refused (`refused` says why; only a dry run returns it, others raise it).
+    """
+
+    source: str = ""
+    dry_run: bool = False
+    items: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    held: int = 0
+    failed_before: int = 0
+    failed: list[Problem] = field(default_factory=list)
+    unread: list[Problem] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    chunks: int = 0
+    written: int = 0
+    kept: int = 0
+    embedded: int = 0
+    reused: int = 0
+    empty: int = 0
+    surrogates: int = 0
+    refused: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter, repr=False)
+
+    @contextmanager
+    def timed(self, phase: Phase) -> Iterator[None]:
+        """Add the time inside to the phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    @property
+    def indexed(self) -> int:
+        """Documents that were brought into the index by this run."""
+        return self.new + self.changed
+
+    def progress(self, phase: Phase) -> Progress:
+        """The state of the run as it is now."""
+        return Progress(
+            phase, self.items, self.new, self.changed, self.unchanged, len(self.failed), self.chunks, self.embedded,
+            time.perf_counter() - self.started,
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values; seconds are rounded to milliseconds."""
+        made: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "started"}
+        for name in ("failed", "unread"):
+            made[name] = [{"id": one.id, "locator": one.locator, "reason": one.reason} for one in made[name]]
+        made["seconds"] = {name: round(value, 3) for name, value in self.seconds.items()}
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What a full scan of one store found, compared with the journal.
+
+    `missing`: rows that should be there; `unexpected`: rows of this index that should not; `wrong`: rows with another check;
+    `doubled`: ids the scan met more than once; `foreign`: rows of other owners, which are left alone. `examples` names a few
+    of each. `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the scan cannot be relied on.
+    """
+
+    name: str
+    rows: int = 0
+    expected: int = 0
+    missing: int = 0
+    unexpected: int = 0
+    wrong: int = 0
+    doubled: int = 0
+    foreign: int = 0
+    pending: int = 0
+    repaired: bool = False
+    card: str = ""
+    incomplete: str = ""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether store and journal agree."""
+        wrong = self.missing or self.unexpected or self.wrong or self.doubled
+        return not (wrong or self.card or self.incomplete)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` found, store by store; `ok` where all of them agree with the journal."""
+
+    stores: Sequence[StoreCheck]
+
+    @property
+    def ok(self) -> bool:
+        return all(store.ok for store in self.stores)
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as JSON values."""
+        return {
+            "ok": self.ok,
+            "stores": [{**{one.name: getattr(s, one.name) for one in fields(s)}, "ok": s.ok} for s in self.stores],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What the journal knows of one store."""
+
+    name: str
+    documents: int
+    rows: int
+    owed: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the journal says, without asking any store.
+
+    `documents` by source; `unfinished` documents were being written when a run was cut off; `writer` is who writes now, "" for
+    nobody; `last` is when the last run ended and how ("interrupted" where it did not end by itself), "" if there was none.
+    """
+
+    documents: dict[str, int]
+    stores: Sequence[StoreStatus]
+    failed: Sequence[Problem]
+    unfinished: int
+    writer: str
+    last: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as JSON values."""
+        return {
+            "documents": self.documents,
+            "stores": [{one.name: getattr(s, one.name) for one in fields(s)} for s in self.stores],
+            "failed": [{"id": one.id, "locator": one.locator, "reason": one.reason} for one in self.failed],
+            "unfinished": self.unfinished,
+            "writer": self.writer,
+            "last": self.last,
+        }

@@ -1,0 +1,197 @@
+"""The ingest of an index: its entry points, the lock around them, and how each run ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hookrag.errors import HookragError, IngestRefused
+from hookrag.filters import FieldType
+from hookrag.ingest import plans, verify
+from hookrag.ingest.calls import Stores
+from hookrag.ingest.failures import IngestStopped
+from hookrag.ingest.items import Item, Skipped, Unread
+from hookrag.ingest.journal import Journal
+from hookrag.ingest.lock import locked, writer
+from hookrag.ingest.report import Problem, Progress, Report, Status, StoreStatus, VerifyReport
+from hookrag.ingest.session import Session, Settings
+from hookrag.ingest.target import Target
+from hookrag.values import Document
+
+JOURNAL = "journal.sqlite3"
+
+
+class Ingest:
+    """Brings documents into stores so that nothing is lost, doubled or left behind, whenever a run is cut off.
+
+    `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value is of
+    another type fails. About `batch_bytes` characters of text are on their way at once. A failure that may pass is tried again for
+    `patience` seconds. `fault` is called by name before and after each transaction and each call of a store, for tests.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Sequence[Target],
+        *,
+        fields: Mapping[str, FieldType] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        batch_bytes: int = 4 * 2**20,
+        patience: float = 120.0,
+        fault: Callable[[str], None] = lambda place: None,
+    ) -> None:
+        if not targets:
+            raise ValueError("an ingest needs at least one store")
+        self._folder = folder
+        self._targets = tuple(targets)
+        self._fields = dict(fields or {})
+        self._progress = progress
+        self._batch_bytes = batch_bytes
+        self._patience = patience
+        self._fault = fault
+
+    def run(
+        self,
+        documents: Iterable[Document | Item | Unread | Skipped],
+        *,
+        source: str,
+        complete: bool,
+        root: Path | None = None,
+        prune: bool = False,
+        retry_failed: bool = False,
+        dry_run: bool = False,
+        take_over: bool = False,
+        rebuild: Collection[str] = (),
+    ) -> Report:
+        """Make the stores hold the documents of `source` as they are now, and return what that took.
+
+        Documents of the source that did not appear are removed where `complete` says that all of it was yielded and nothing
+        was unread; of items that were read, also otherwise. Removing is refused where nothing was found at all, where `root`
+        lies on another device than before, or where more than ten documents and a tenth are gone; `prune` allows it, and
+        removes what a taken-over store held of unknown source, too. `retry_failed` tries documents again that failed in
+        their present form. `dry_run` reads and cuts but writes nothing. `rebuild` names stores whose rows are made anew;
+        `take_over` makes stores of another journal this one's: with a new journal their rows are kept, otherwise made anew.
+
+        Raises IndexLocked while another process writes; IngestRefused or IdentityError before anything is written; IngestRefused
+        also at the end, instead of removing; IngestStopped where the run cannot go on. Whatever ends it, even KeyboardInterrupt or
+        a loss of power: the same call goes on where it was.
+        """
+        if dry_run and (take_over or rebuild):
+            raise ValueError("dry_run cannot be combined with take_over or rebuild: they change stores")
+        settings = Settings(
+            source, complete, root, prune, retry_failed, dry_run, take_over, frozenset(rebuild),
+            self._fields, self._batch_bytes, self._patience, self._progress,
+        )  # fmt: skip
+        with self._writing() as journal:
+            return self._run(settings, journal, documents)
+
+    def _run(
+        self, settings: Settings, journal: Journal, documents: Iterable[Document | Item | Unread | Skipped]
+    ) -> Report:
+        stores = Stores(self._targets, patience=self._patience, fault=self._fault)
+        session = Session(settings, journal, stores)
+        try:
+            if not settings.dry_run:
+                journal.begin_run(settings.source)
+            session.run(documents)
+        except KeyboardInterrupt as error:
+            error.add_note(_resumable("interrupted", session.report))
+            raise
+        except IngestRefused:
+            if not settings.dry_run:
+                journal.end_run("refused")
+            raise
+        except (IngestStopped, sqlite3.Error) as error:
+            stopped = _stopped(error, session)
+            _forgive(journal, session)
+            raise stopped from error
+        except HookragError as error:
+            error.add_note(_resumable("stopped", session.report))
+            raise
+        if not settings.dry_run:
+            journal.end_run("finished")
+        return session.report
+
+    def verify(self, *, repair: bool = False) -> VerifyReport:
+        """Compare every row of every store with the journal.
+
+        With `repair`, rows of this index that should not be there and rows with a wrong check are deleted, and documents with
+        missing rows are marked, so that the next run writes those rows again. A store that is at another epoch than
+        the journal (one of the two was restored) is brought into step. Nothing is repaired after a scan that was cut short, or
+        in a store that is not this index's. Raises IndexLocked while another process writes.
+        """
+        with self._writing() as journal:
+            return verify.verify(
+                journal, Stores(self._targets, patience=self._patience, fault=self._fault), repair=repair
+            )
+
+    def status(self) -> Status:
+        """What the journal says, without the lock and without asking a store."""
+        return status(self._folder)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Journal]:
+        with locked(self._folder):
+            journal = Journal(self._folder / JOURNAL, fault=self._fault)
+            try:
+                yield journal
+            finally:
+                journal.close()
+
+
+def _resumable(how: str, report: Report) -> str:
+    return (
+        f"indexing was {how}: {report.new} new and {report.changed} changed documents are in the index, "
+        f"nothing is lost; run the same command again to go on"
+    )
+
+
+def _stopped(error: Exception, session: Session) -> IngestStopped:
+    stopped = IngestStopped(f"{error}\n{_resumable('stopped', session.report)}")
+    stopped.report = session.report
+    return stopped
+
+
+def _forgive(journal: Journal, session: Session) -> None:
+    """Take back what was noted as failures of documents and was not their fault; best effort, for the journal may be the cause."""
+    try:
+        plans.forgive(journal, session.streaks.documents())
+        journal.end_run("stopped")
+    except (IngestStopped, sqlite3.Error):
+        return
+
+
+def status(folder: Path) -> Status:
+    """What the journal of the index in a folder says; an index that was never written is empty."""
+    path = folder / JOURNAL
+    if not path.exists():
+        return Status({}, (), (), 0, writer(folder), "")
+    db = sqlite3.connect(path, isolation_level=None, timeout=10)
+    try:
+        db.execute("PRAGMA query_only = 1")
+        db.execute("BEGIN")
+        documents = db.execute(
+            "SELECT s.name, count(d.n) FROM source s LEFT JOIN item i ON i.source = s.n LEFT JOIN document d ON d.item = i.n "
+            "GROUP BY s.n ORDER BY s.name"
+        ).fetchall()
+        stores = db.execute(
+            """SELECT name, (SELECT count(*) FROM placed p WHERE p.store = s.n),
+               (SELECT count(*) FROM placed p JOIN row USING (document, store, v) WHERE p.store = s.n),
+               (SELECT count(*) FROM owed o WHERE o.store = s.n), epoch FROM store s ORDER BY name"""
+        ).fetchall()
+        failed = db.execute(
+            "SELECT f.id, i.locator, f.reason FROM failed f JOIN item i ON i.n = f.item ORDER BY f.id"
+        ).fetchall()
+        (unfinished,) = db.execute("SELECT count(DISTINCT document) FROM planned").fetchone()
+        last = db.execute(
+            """SELECT outcome || ' at ' || datetime(coalesce(finished, heartbeat), 'unixepoch', 'localtime') FROM run
+               ORDER BY n DESC LIMIT 1"""
+        ).fetchone()
+        return Status(
+            dict(documents), tuple(StoreStatus(*row) for row in stores), tuple(Problem(*row) for row in failed), unfinished,
+            writer(folder), last[0] if last else "",
+        )  # fmt: skip
+    finally:
+        db.close()

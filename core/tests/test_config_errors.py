@@ -1,0 +1,256 @@
+"""Broken configurations and the whole text of what people read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hookrag import ConfigError, assemble
+from hookrag.catalogue import Catalogue
+from hookrag.config import load
+from hookrag.testing import plugin
+
+GOOD = """\
+[pipelines.default]
+retriever = "best"
+generator = "first"
+
+[chunkers.words]
+use = "fake-words"
+size = 10
+
+[embedders.hash]
+use = "fake-hash"
+
+[stores.memory]
+use = "fake-memory"
+chunker = "words"
+embedder = "hash"
+
+[retrievers.dense]
+use = "dense"
+store = "memory"
+
+[retrievers.bm25]
+use = "text"
+store = "memory"
+
+[retrievers.hybrid]
+use = "fused"
+retrievers = ["dense", "bm25"]
+fuser = "rank"
+
+[fusers.rank]
+use = "fake-rank"
+
+[rerankers.overlap]
+use = "fake-overlap"
+
+[retrievers.best]
+use = "reranked"
+retriever = "hybrid"
+reranker = "overlap"
+
+[generators.first]
+use = "fake-first"
+"""
+
+# Each: what is replaced in GOOD, by what, and every problem that is reported.
+BROKEN = {
+    "not TOML": (
+        'retriever = "best"',
+        "retriever = best",
+        ["hookrag.toml:2: is not TOML: Invalid value\n    retriever = best\n                ^"],
+    ),
+    "unknown table": (
+        "[fusers.rank]",
+        "[fuser.rank]",
+        [
+            "hookrag.toml:28: [retrievers.hybrid] fuser: no table [fusers.rank]; fusers: none",
+            "hookrag.toml:30: unknown table [fuser] (did you mean 'fusers'?); tables: chunkers, embedders, stores, "
+            "retrievers, fusers, rerankers, llms, generators, middleware, readers, pipelines, index",
+        ],
+    ),
+    "unknown key": (
+        "size = 10",
+        "sise = 10",
+        ["hookrag.toml:7: [chunkers.words] unknown key 'sise' (did you mean 'size'?); known keys: size"],
+    ),
+    "text for a number": (
+        "size = 10",
+        'size = "10"',
+        ["hookrag.toml:7: [chunkers.words] size must be a whole number, got '10' (str)"],
+    ),
+    "true for a number": (
+        "size = 10",
+        "size = true",
+        ["hookrag.toml:7: [chunkers.words] size must be a whole number, got True (bool)"],
+    ),
+    "out of range": (
+        "size = 10",
+        "size = 0",
+        ["hookrag.toml:7: [chunkers.words] size must be at least 1, got 0"],
+    ),
+    "unknown component": (
+        'use = "fake-words"',
+        'use = "fake-word"',
+        [
+            "hookrag.toml:6: [chunkers.words] no chunker is called 'fake-word'; did you mean 'fake-words'?; "
+            "installed: fake-words"
+        ],
+    ),
+    "component of another package": (
+        'use = "fake-overlap"',
+        'use = "cross-encoder"',
+        [
+            "hookrag.toml:34: [rerankers.overlap] the reranker 'cross-encoder' is not installed: "
+            "pip install hookrag-cross-encoder"
+        ],
+    ),
+    "nearly one of another package": (
+        'use = "fake-rank"',
+        'use = "rff"',
+        [
+            "hookrag.toml:31: [fusers.rank] no fuser is called 'rff'; did you mean 'rrf'? (pip install hookrag-fusion); "
+            "installed: fake-rank"
+        ],
+    ),
+    "component of another kind": (
+        'use = "fake-rank"',
+        'use = "fake-overlap"',
+        ["hookrag.toml:31: [fusers.rank] 'fake-overlap' is a reranker, not a fuser; fusers: fake-rank"],
+    ),
+    "no use": (
+        'use = "fake-rank"',
+        "",
+        ["hookrag.toml:30: [fusers.rank] needs the key 'use', which says what it is: fake-rank"],
+    ),
+    "use is a number": (
+        'use = "fake-rank"',
+        "use = 3",
+        ["hookrag.toml:31: [fusers.rank] use must be text, got 3 (int)"],
+    ),
+    "reference to nothing": (
+        'store = "memory"\n\n[retrievers.bm25]',
+        'store = "memoria"\n\n[retrievers.bm25]',
+        [
+            "hookrag.toml:19: [retrievers.dense] store: no table [stores.memoria] (did you mean 'memory'?); stores: memory"
+        ],
+    ),
+    "reference of the wrong type": (
+        'retrievers = ["dense", "bm25"]',
+        'retrievers = "dense"',
+        [
+            "hookrag.toml:27: [retrievers.hybrid] retrievers must be a list, each the name of a table [retrievers.*], "
+            "got 'dense' (str)"
+        ],
+    ),
+    "empty list": (
+        'retrievers = ["dense", "bm25"]',
+        "retrievers = []",
+        ["hookrag.toml:27: [retrievers.hybrid] retrievers must name at least one retriever, got []"],
+    ),
+    "missing key": (
+        'chunker = "words"\n',
+        "",
+        ["hookrag.toml:12: [stores.memory] needs the key 'chunker': the name of a table [chunkers.*]"],
+    ),
+    "circle": (
+        'retrievers = ["dense", "bm25"]',
+        'retrievers = ["dense", "best"]',
+        [
+            "hookrag.toml:25: [retrievers.hybrid] refers to itself: "
+            "[retrievers.hybrid] -> [retrievers.best] -> [retrievers.hybrid]"
+        ],
+    ),
+    "pipeline names nothing": (
+        'retriever = "best"',
+        'retriever = "besst"',
+        [
+            "hookrag.toml:2: [pipelines.default] retriever: no table [retrievers.besst] (did you mean 'best'?); "
+            "retrievers: dense, bm25, hybrid, best"
+        ],
+    ),
+    "pipeline without a retriever": (
+        'retriever = "best"\n',
+        "",
+        ["hookrag.toml:1: [pipelines.default] needs the key 'retriever'"],
+    ),
+    "pipeline with an unknown key": (
+        'generator = "first"',
+        'generator = "first"\ntop_k = 5',
+        [
+            "hookrag.toml:4: [pipelines.default] unknown key 'top_k'; "
+            "known keys: retriever, generator, k, middleware, timeout, threads"
+        ],
+    ),
+    "pipeline that keeps nothing": (
+        'generator = "first"',
+        'generator = "first"\nk = 0\ntimeout = -1',
+        [
+            "hookrag.toml:4: [pipelines.default] k must be at least 1, got 0",
+            "hookrag.toml:5: [pipelines.default] timeout must be above 0 seconds, got -1.0",
+        ],
+    ),
+    "field of no type": (
+        "[chunkers.words]",
+        '[index]\nfields = { year = "integer" }\n\n[chunkers.words]',
+        [
+            "hookrag.toml:6: [index] fields.year must be one of 'keyword', 'int', 'float', 'bool', 'keywords', "
+            "got 'integer' (str)"
+        ],
+    ),
+    "a value where a table belongs": (
+        "[generators.first]\nuse",
+        "[generators]\nfirst",
+        ["hookrag.toml:42: [generators] first must be a table [generators.first], got 'fake-first' (str)"],
+    ),
+}
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    path = folder / "hookrag.toml"
+    path.write_text(text)
+    catalogue = Catalogue()
+    known = Catalogue.installed({"fakes": plugin})
+    # Only the core and the fakes: what else is installed here must not change the texts.
+    for key, offers in known.offers.items():
+        kept = [offer for offer in offers if offer.plugin in ("hookrag", "fakes")]
+        if kept:
+            catalogue.offers[key] = kept
+    with pytest.raises(ConfigError) as raised:
+        assemble.check(load(path), catalogue)
+    assert str(raised.value) == "\n".join(raised.value.problems)
+    return list(raised.value.problems)
+
+
+def test_the_good_configuration_is_good(tmp_path: Path) -> None:
+    path = tmp_path / "hookrag.toml"
+    path.write_text(GOOD)
+    assert assemble.check(load(path), Catalogue.installed({"fakes": plugin})) == ["default"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_configuration(name: str, tmp_path: Path) -> None:
+    before, after, expected = BROKEN[name]
+    assert before in GOOD
+    assert problems(tmp_path, GOOD.replace(before, after, 1)) == expected
+
+
+def test_all_problems_are_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = GOOD.replace("size = 10", "size = 1.5").replace('"fake-rank"', '"rank"')
+    text = text.replace('"memory"\n\n[retr', '"m"\n\n[retr', 1)
+    found = problems(tmp_path, text)
+    assert [problem.split(" ", 1)[0] for problem in found] == [f"hookrag.toml:{line}:" for line in (7, 19, 31)]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "hookrag.toml"
+    path.write_bytes(b"[pipelines]\n# caf\xe9")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 17\): save it as UTF-8"):
+        load(path)
