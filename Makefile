@@ -1,0 +1,62 @@
+# Everything happens in .venv; each step does its own set-up and is quick when nothing changed.
+#   make demo    index the documentation and a small corpus, and ask three questions
+#   make test    lint, types, import layers, and every test
+#   make soak    what takes longer than the tests may
+#   make clean   remove the environment and what the demo made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+PACKAGES := core $(patsubst %/pyproject.toml,%,$(PLUGINS))
+DEFAULT := chunking transformers milvus lexical fusion cross-encoder extractive readers
+DEMO_PACKAGES := core $(addprefix plugins/,$(DEFAULT))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+EDITABLE = $(foreach package,$(1),--editable $(package))
+export PYTHONUTF8 := 1
+
+.PHONY: demo test lint types layers soak bench clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/python examples/demo/demo.py
+
+test: lint types layers
+	@OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || (echo "run: $(BIN)/ruff format ."; exit 1)
+
+types: $(VENV)/.test
+	@$(BIN)/mypy
+
+layers: $(VENV)/.test
+	@$(BIN)/lint-imports --no-cache >$(VENV)/layers.log || (cat $(VENV)/layers.log; exit 1)
+	@tail -n 2 $(VENV)/layers.log
+
+soak: $(VENV)/.test
+	@$(BIN)/python -m pytest -m "slow or not slow" --soak
+
+# The environment has what the demo needs; the tools for tests come on top, so that a newcomer does not wait for them.
+
+$(VENV)/bin/python:
+	@echo "== making $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("hookrag needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip hatchling editables
+
+$(VENV)/.demo: constraints.txt core/pyproject.toml $(PLUGINS) | $(VENV)/bin/python
+	@echo "== installing hookrag and the default plugins"
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(DEMO_PACKAGES))
+	@echo "== fetching the models"
+	@$(BIN)/hookrag models fetch all-MiniLM-L6-v2 ms-marco-MiniLM-L-12-v2
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements-test.txt
+	@echo "== installing every plugin and the tools for tests"
+	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(PACKAGES)) -r requirements-test.txt
+	@$(BIN)/hookrag models fetch --all
+	@touch $@
+
+clean:
+	rm -rf $(VENV) examples/demo/.hookrag .mypy_cache .ruff_cache .pytest_cache .hypothesis
