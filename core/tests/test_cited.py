@@ -120,7 +120,7 @@ def test_the_prompt_never_exceeds_the_window(window, context_tokens):
     assert used <= window
     assert len(answer.context) >= 1
     if context_tokens:
-        assert len(answer.context) == 3  # of 12 tokens each, with their fences and the lines between them
+        assert len(answer.context) == 3  # of 11 or 12 tokens each, with their fences and the lines between them
 
 
 def test_the_newest_turns_of_the_history_stay():
@@ -137,8 +137,8 @@ def test_no_passage_fits():
     with pytest.raises(HookragError) as caught:
         Cited(llm=llm, max_tokens=100).generate([ranking()])
     assert str(caught.value) == (
-        "query 'q': none of 3 passages fits, the smallest has 12 tokens and 0 are left for passages (window 200, fixed text "
-        "186, answer 100, history 0, context_tokens None): cut smaller chunks, lower max_tokens, or use a model with a "
+        "query 'q': none of 3 passages fits, the smallest has 11 tokens and 0 are left for passages (window 200, fixed text "
+        "161, answer 100, history 0, context_tokens None): cut smaller chunks, lower max_tokens, or use a model with a "
         "larger window"
     )
 

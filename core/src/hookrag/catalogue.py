@@ -144,7 +144,9 @@ class Catalogue:
         if len(found) == 1:
             return found[0]
         if found:
-            ways = " or ".join(f"use = {offer.plugin + ':' + name!r}" for offer in found)
+            ways = " or ".join(
+                f"use = {offer.plugin + ':' + name!r}" for offer in sorted(found, key=lambda offer: offer.plugin)
+            )
             raise PluginError(f"{len(found)} plugins offer the {kind} {name!r}: say {ways}")
         raise PluginError(self._unknown(kind, use))
 
@@ -153,7 +155,9 @@ class Catalogue:
         package = KNOWN.get((kind, use))
         elsewhere = sorted(other for other, name in self.offers if name == use)
         if elsewhere:
-            return f"{use!r} is a {' and a '.join(elsewhere)}, not a {kind}; {KINDS[kind]}: {', '.join(there) or 'none'}"
+            return (
+                f"{use!r} is a {' and a '.join(elsewhere)}, not a {kind}; {KINDS[kind]}: {', '.join(there) or 'none'}"
+            )
         if package:
             return f"the {kind} {use!r} is not installed: pip install {package}"
         near = get_close_matches(use, there + [name for k, name in KNOWN if k == kind], 1)

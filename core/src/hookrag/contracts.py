@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -115,32 +116,35 @@ def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
     """At most k hits, none twice, finite scores that descend, equal scores by chunk id."""
     if len(found) > k:
         broken(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
-    before: Hit | None = None
+    scores = [hit.score for hit in found]
+    # Distinct, sorted and with a finite sum is what nearly every list is; sets and sorts run in C, the loop below does not.
+    if len(set(scores)) == len(scores) and sorted(scores, reverse=True) == scores and isfinite(sum(scores)):
+        ordered = True
+    else:
+        ordered = all(isfinite(score) for score in scores) and all(
+            (-one.score, one.chunk.id) <= (-two.score, two.chunk.id) for one, two in pairwise(found)
+        )
+    if len({hit.chunk.id for hit in found}) != len(found):
+        broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
+    if not ordered:
+        _disorder(call, found, what)
+
+
+def _disorder(call: Call, found: Sequence[Hit], what: str) -> NoReturn:
     for hit in found:
         if not isfinite(hit.score):
             broken(call, f"returned the score {hit.score} for {what}", "scores are finite numbers")
-        if before is not None and (
-            hit.score > before.score or (hit.score == before.score and hit.chunk.id <= before.chunk.id)
-        ):
-            _misplaced(call, found, before, hit, what)
-        before = hit
-    if len({hit.chunk.id for hit in found}) != len(found):
-        broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
-
-
-def _misplaced(call: Call, found: Sequence[Hit], before: Hit, hit: Hit, what: str) -> NoReturn:
-    if len({one.chunk.id for one in found}) != len(found):
-        broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
+    one, two = next((a, b) for a, b in pairwise(found) if (-a.score, a.chunk.id) > (-b.score, b.chunk.id))
     broken(
         call,
-        f"returned hits out of order for {what}: {before.score:g} ({before.chunk.id}) before {hit.score:g} ({hit.chunk.id})",
+        f"returned hits out of order for {what}: {one.score:g} ({one.chunk.id}) before {two.score:g} ({two.chunk.id})",
         "order by score, highest first, then by chunk id; hookrag.best() does",
     )
 
 
 def within(call: Call, chunks: Iterable[Chunk], where: Filter | None, what: str) -> None:
     """Every chunk matches the filter and the request's scope."""
-    for limit, name in ((where, "filter"), (current().scope, "scope")):
+    for limit, name in ((current().scope, "scope"), (where, "filter")):
         if limit is None:
             continue
         for one in chunks:

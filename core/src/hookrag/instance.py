@@ -92,7 +92,7 @@ class naming:
 class Operation:
     """One method of a component as the others call it: open, traced, within the deadline, through middleware, checked."""
 
-    __slots__ = ("_accepts", "_chains", "_check", "_defaults", "_instance", "_method", "name", "step")
+    __slots__ = ("_accepts", "_chains", "_check", "_checked", "_defaults", "_instance", "_method", "name", "step")
 
     def __init__(
         self, step: Step, instance: Instance, name: str, check: Check, defaults: Mapping[str, Any] | None = None
@@ -105,6 +105,7 @@ class Operation:
         self._defaults = defaults or {}
         self._accepts = _keywords(self._method)
         self._chains: dict[tuple[Middleware, ...], Proceed] = {}
+        self._checked = threading.local()
 
     def __call__(self, items: Sequence[Any], options: Mapping[str, Any]) -> Any:
         request = current()
@@ -114,14 +115,24 @@ class Operation:
         with span(self.step, self.name, len(items)) if is_tracing() else nullcontext():
             if not request.middleware:
                 return self._run(call)
-            result = self._chain(request.middleware)(call)
+            return self._outermost(self._chain(request.middleware), call)
+
+    def _outermost(self, chain: Proceed, call: Call) -> Any:
+        """The result after all middleware, checked unless it is the very one that the component gave to the very same call."""
+        self._checked.last = None
+        result = chain(call)
+        last, self._checked.last = self._checked.last, None
+        same = (
+            last is not None and last[1] is result and last[0].items is call.items and last[0].options == call.options
+        )
+        if not same:
             self._check(call, result)
-            return result
+        return result
 
     def _chain(self, middleware: tuple[Middleware, ...]) -> Proceed:
         chain = self._chains.get(middleware)
         if chain is None:
-            chain = self._run
+            chain = self._run_noted
             for outer in reversed(middleware):
                 chain = _surround(outer, chain)
             self._chains[middleware] = chain
@@ -138,6 +149,11 @@ class Operation:
                 with instance.limit:
                     result = self._method(call.items, **options)
         self._check(call, result)
+        return result
+
+    def _run_noted(self, call: Call) -> Any:
+        result = self._run(call)
+        self._checked.last = (call, result)
         return result
 
     def _options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -24,7 +24,7 @@ from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import Filter, both, validate
 from hookrag.filters import parse as parse_filter
 from hookrag.identity import stores_of, targets_of
-from hookrag.ingest import Ingest, Progress, Report, VerifyReport, check_identity
+from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
 from hookrag.instance import walk
 from hookrag.proxies import GeneratorProxy, RetrieverProxy, StoreProxy
 from hookrag.request import Request, serving
@@ -200,32 +200,49 @@ class Pipeline:
 
     def index(
         self,
-        documents: Iterable[Document],
+        documents: Iterable[Document | Item | Unread | Skipped],
         *,
         source: str = "python",
         complete: bool = False,
+        root: Path | None = None,
         prune: bool = False,
+        retry_failed: bool = False,
+        dry_run: bool = False,
+        take_over: bool = False,
+        rebuild: Collection[str] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> Report:
         """Insert the documents, or replace those with the same ids; unchanged ones cost a look at the journal.
 
         With `complete` they are all there is of this `source`: its other documents are removed. Documents that cannot be
-        taken are in the report with their reasons, the others are indexed.
+        taken are in the report with their reasons, the others are indexed. The other options are those of `Ingest.run`.
         """
-        return self._ingest(progress).run(documents, source=source, complete=complete, prune=prune)
+        with self._ingest(progress) as ingest:
+            return ingest.run(
+                documents,
+                source=source,
+                complete=complete,
+                root=root,
+                prune=prune,
+                retry_failed=retry_failed,
+                dry_run=dry_run,
+                take_over=take_over,
+                rebuild=rebuild,
+            )
 
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold; `repair` mends what differs."""
-        return self._ingest(None).verify(repair=repair)
+        with self._ingest(None) as ingest:
+            return ingest.verify(repair=repair)
 
-    def _ingest(self, progress: Callable[[Progress], None] | None) -> _Serving:
+    @contextmanager
+    def _ingest(self, progress: Callable[[Progress], None] | None) -> Iterator[Ingest]:
         if self._scope is not None:
             raise HookragError("a scoped pipeline cannot index: use the pipeline that scoped() was called on")
         if not self.stores:
             raise HookragError("the pipeline has no store to index into")
-        with self._serving(None, False):
-            ingest = Ingest(self._parts.folder, targets_of(self.stores), fields=self._parts.fields, progress=progress)
-        return _Serving(ingest, lambda: self._serving(None, False))
+        with self._serving(None, False, checked=False):
+            yield Ingest(self._parts.folder, targets_of(self.stores), fields=self._parts.fields, progress=progress)
 
     # Looking
 
@@ -272,14 +289,14 @@ class Pipeline:
     # Within
 
     @contextmanager
-    def _serving(self, timeout: float | None, explain: bool) -> Iterator[None]:
+    def _serving(self, timeout: float | None, explain: bool, *, checked: bool = True) -> Iterator[None]:
         if self._closed:
             raise HookragError("the pipeline is closed")
         seconds = self._parts.timeout if timeout is None else timeout
         until = None if seconds is None else monotonic() + seconds
         request = Request(self._parts.middleware, until, self._scope, explain, self._pool)
         with serving(request):
-            if not self._checked:
+            if checked and not self._checked:
                 check_identity(self._parts.folder, targets_of(self.stores))
                 self._checked = True
             yield
@@ -300,7 +317,7 @@ class Pipeline:
     def _queries(self, queries: Questions, where: str | Filter | None) -> list[Query]:
         if isinstance(queries, str) or not isinstance(queries, Sequence):
             raise HookragError(f"queries is a list: write [{queries!r}]")
-        limit = self._filter(where)
+        limit = both(self._scope, self._filter(where))
         made = []
         for number, query in enumerate(queries, 1):
             if isinstance(query, str):
@@ -317,19 +334,3 @@ class Pipeline:
     async def _in_thread(self, call: Callable[[], T]) -> T:
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(context.run, call))
-
-
-@dataclass(frozen=True, slots=True)
-class _Serving:
-    """An ingest whose calls belong to a request of the pipeline."""
-
-    ingest: Ingest
-    serving: Callable[[], Any] = field(repr=False)
-
-    def run(self, *arguments: Any, **options: Any) -> Report:
-        with self.serving():
-            return self.ingest.run(*arguments, **options)
-
-    def verify(self, *, repair: bool) -> VerifyReport:
-        with self.serving():
-            return self.ingest.verify(repair=repair)

@@ -96,8 +96,15 @@ class Store(Protocol):
     It names the chunker and the document-side embedders of its rows. What it returns is its own: callers may keep it.
     """
 
-    chunker: Chunker
-    embedders: Mapping[Output, Embedder]
+    @property
+    def chunker(self) -> Chunker:
+        """Cuts the documents for this store."""
+        ...
+
+    @property
+    def embedders(self) -> Mapping[Output, Embedder]:
+        """Makes the vectors of its rows, by output; empty for a store of text alone."""
+        ...
 
     def card(self) -> Card:
         """What it knows about itself; made with a new uuid when the store is first opened."""

@@ -24,7 +24,9 @@ def config_schema(catalogue: Catalogue) -> dict[str, Any]:
     for kind, plural in KINDS.items():
         if kind != "command":
             choices = [_component(offer) for offer in catalogue.of_kind(kind)]
-            table: dict[str, Any] = {"type": "object", "required": ["use"], "oneOf": choices} if choices else {"not": {}}
+            table: dict[str, Any] = (
+                {"type": "object", "required": ["use"], "oneOf": choices} if choices else {"not": {}}
+            )
             properties[plural] = {"type": "object", "additionalProperties": table}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -41,6 +41,7 @@ _END = re.compile(
 )
 _QUOTES_ON = frozenset("\u3001\uff0c\u3068,;")
 _OPENERS = frozenset("\"'([{<*_`\u00ab\u2018\u201c\u201e\u201a\u2039\u00bf\u00a1")
+_NEXT = re.compile(r"\w+(?![\w.])")
 _TOKEN = 40
 
 
@@ -174,7 +175,7 @@ def _spaced(text: str, start: int, found: re.Match[str], end: int) -> bool:
         return dot and token.isalpha() and token.islower() and len(token) > 3 and not _abbreviated(word)
     if not dot or found.end() > found.end("spaced"):
         return True
-    next_word = re.match(r"\w*", text[following : following + _TOKEN])
+    next_word = _NEXT.match(text, following, following + _TOKEN)
     starter = next_word is not None and next_word[0].lower() in _STARTERS
     if word in _NEVER_LAST:
         return False

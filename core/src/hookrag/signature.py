@@ -147,7 +147,11 @@ def convert(value: Any, annotation: Any, folder: Path) -> Any:
         return [_convert_inner(item, inner[0], folder, f"[{index}]") for index, item in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, Mapping):
         return {str(key): _convert_inner(item, inner[1], folder, f".{key}") for key, item in value.items()}
-    if isinstance(annotation, type) and isinstance(value, annotation) and not (isinstance(value, bool) and annotation is int):
+    if (
+        isinstance(annotation, type)
+        and isinstance(value, annotation)
+        and not (isinstance(value, bool) and annotation is int)
+    ):
         return value
     raise Mismatch(f"must be {type_name(annotation)}, got {shown(value)}")
 
