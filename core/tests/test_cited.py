@@ -154,7 +154,7 @@ def test_a_filtered_answer_is_not_known_and_one_cut_short_is_counted():
     assert (answer.text, answer.known) == ("I rather", False)
     with tracing() as trace:
         (answer,) = Cited(llm=Scripted("The tower was", finish="length")).generate([ranking()])
-    assert (answer.known, trace.notes["answers_cut_short"]) == (True, 1)
+    assert (answer.known, trace.notes["answers_cut_short"], trace.notes["answers_uncited"]) == (True, 1, 1)
 
 
 def test_no_passages():

@@ -26,7 +26,7 @@ from hookrag.filters import parse as parse_filter
 from hookrag.identity import stores_of, targets_of
 from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
 from hookrag.instance import walk
-from hookrag.proxies import GeneratorProxy, RetrieverProxy, StoreProxy
+from hookrag.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.request import Request, serving
 from hookrag.stream import Stream
 from hookrag.values import Answer, Document, Query, Ranking
@@ -146,14 +146,18 @@ class Pipeline:
         *,
         where: str | Filter | None = None,
         timeout: float | None = None,
+        explain: bool = False,
         emit: Callable[[Any], None] | None = None,
     ) -> list[Answer]:
-        """An answer to each question, from its k best chunks; `emit` gets the pieces as they are written."""
+        """An answer to each question, from its k best chunks; `emit` gets the pieces as they are written.
+
+        With `explain` a trace shows the prompts that language models read.
+        """
         generator = self._generator
         if generator is None:
             raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
         asked = self._queries(queries, where)
-        with self._serving(timeout, False):
+        with self._serving(timeout, explain):
             return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
 
     async def aretrieve(self, queries: Questions, k: int | None = None, **options: Any) -> list[Ranking]:
@@ -260,6 +264,13 @@ class Pipeline:
     def components(self) -> list[Any]:
         """Its components, those referred to before those that refer."""
         return list(self._components)
+
+    @property
+    def readers(self) -> dict[str, ReaderProxy]:
+        """The reader of each file suffix: those that the configuration names, and the core's own for the others."""
+        source = self._source
+        config, catalogue = (source.config, source.catalogue) if source else (Config({}), Catalogue.installed())
+        return assemble.readers(config, catalogue, self._shared)
 
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""

@@ -104,7 +104,8 @@ def parameters(cls: type) -> dict[str, Parameter]:
         # Third parties may import the protocols for type checkers only; their names are known here all the same.
         known = {name: getattr(protocols, name) for name in ("LLM", *(t.__name__ for t in REFERENCES))}
         constructor = getattr(cls, "__init__")  # noqa: B009  # of the class, which a type checker takes for an object's
-        hints = typing.get_type_hints(constructor, known | vars(sys.modules[cls.__module__]))
+        home = getattr(constructor, "__module__", cls.__module__)  # another's, where the constructor is inherited
+        hints = typing.get_type_hints(constructor, known | vars(sys.modules[home]))
     except NameError as error:
         raise PluginError(f"{where}: a type of its constructor cannot be resolved: {error}") from error
     found: dict[str, Parameter] = {}

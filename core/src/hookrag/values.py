@@ -278,6 +278,7 @@ class Step:
 class Row:
     """A chunk as a store keeps it: who wrote it, the hash of the vectors as sent, and the vectors (of this row alone).
 
+    check: a signed integer of 64 bits.
     dense: float32[d]; sparse: (indices int32[m] ascending, values float32[m]); multi: float32[tokens, d].
     """
 

@@ -177,6 +177,7 @@ def _answer(prompt: _Prompt, completion: Completion) -> Answer:
         citations=len(citations),
         citations_unverified=sum(citation.status == "unverified" for citation in citations),
         citations_dropped=markers.dropped,
+        answers_uncited=int(known and not citations),
         answers_cut_short=int(completion.finish == "length"),
         answers_filtered=int(completion.finish == "filter"),
     )

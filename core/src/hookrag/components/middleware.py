@@ -99,7 +99,7 @@ class Cache:
 
     def around(self, call: Call, proceed: Proceed, /) -> Any:
         embeds = call.operation == "embed"
-        if not call.items or not (embeds or _repeatable(call)):
+        if not (embeds or _repeatable(call)) or not call.items:
             return proceed(call)
         options = {name: value for name, value in call.options.items() if name != "emit"}
         told = json.dumps([call.step.fingerprint, options], sort_keys=True, default=_json)

@@ -1,0 +1,238 @@
+"""Readers of plain formats: text, Markdown, JSON lines and tables. UTF-8, or UTF-16 where the file begins with its mark."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from hookrag.errors import ReadError
+from hookrag.values import Document
+
+_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
+_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+
+
+@contextmanager
+def _opened(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """The file as text; what goes wrong becomes a ReadError that names it."""
+    try:
+        with path.open("rb") as raw:
+            wide = raw.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        with path.open(encoding="utf-16" if wide else "utf-8-sig", newline=newline) as file:
+            yield file
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ReadError(
+            f"{path}: is not {error.encoding.upper()}: {error.reason} near byte {error.start}; "
+            f"expected UTF-8, or UTF-16 with a byte order mark: convert the file"
+        ) from error
+
+
+def _suffixes(given: Collection[str]) -> tuple[str, ...]:
+    for suffix in given:
+        if not suffix.startswith(".") or suffix != suffix.lower():
+            raise ValueError(f'suffixes must be lower case and begin with a dot (".txt"), got {suffix!r}')
+    return tuple(given)
+
+
+class Text:
+    """Reads a file as one document, without a title."""
+
+    version = 1
+
+    def __init__(self, *, suffixes: list[str] = [".txt", ".text"]) -> None:  # noqa: B006  # never changed
+        self.suffixes = _suffixes(suffixes)
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        with _opened(path) as file:
+            yield Document(id, file.read())
+
+
+class Markdown:
+    """Reads a Markdown file as one document, titled by `title:` of its front matter or by its first heading.
+
+    Front matter is left out of the text; headings stay in it. Only headings with `#` are looked at.
+    """
+
+    version = 1
+
+    def __init__(self, *, suffixes: list[str] = [".md", ".markdown"]) -> None:  # noqa: B006  # never changed
+        self.suffixes = _suffixes(suffixes)
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        with _opened(path) as file:
+            text = file.read()
+        title = ""
+        front = _FRONT_MATTER.match(text)
+        if front is not None:
+            text = text[front.end() :]
+            named = _TITLE.search(front[1])
+            title = _unquoted(named[1]) if named else ""
+        yield Document(id, text, title or first_heading(text))
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
+def first_heading(text: str) -> str:
+    """The text of the first `#` heading outside code fences, "" if there is none.
+
+    >>> first_heading("intro\\n```\\n# no\\n```\\n## Yes ##")
+    'Yes'
+    """
+    fence = ""
+    for line in text.splitlines():
+        mark = _FENCE.match(line)
+        if mark is not None:
+            if not fence:
+                fence = mark[1]
+            elif mark[1].startswith(fence) and not line[mark.end() :].strip():
+                fence = ""
+        elif not fence and (heading := _HEADING.match(line)):
+            return heading[1].strip()
+    return ""
+
+
+class JsonLines:
+    """Reads one JSON object a line, as in BEIR's corpus.jsonl.
+
+    `id_field`, `title_field` and `text_field` name the fields that make the document; where there is a `metadata_field` with an
+    object in it, its fields are the metadata, and all other fields besides. The id of a document is that of the record as it stands,
+    because judgements name it; a record without one is called "path#7" by its line. Empty lines are skipped.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        id_field: str = "_id",
+        title_field: str = "title",
+        text_field: str = "text",
+        metadata_field: str = "metadata",
+        suffixes: list[str] = [".jsonl", ".ndjson"],  # noqa: B006  # never changed
+    ) -> None:
+        self.id_field = id_field
+        self.title_field = title_field
+        self.text_field = text_field
+        self.metadata_field = metadata_field
+        self.suffixes = _suffixes(suffixes)
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        with _opened(path, newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield self._document(path, number, line, id)
+
+    def _document(self, path: Path, number: int, line: str, id: str) -> Document:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ReadError(
+                f"{path}:{number}: expected one JSON object on the line, got {_cut(line)}: {error}"
+            ) from error
+        if not isinstance(record, dict):
+            raise ReadError(f"{path}:{number}: expected a JSON object, got {_cut(line)}")
+        name = record.pop(self.id_field, f"{id}#{number}")
+        if isinstance(name, int) and not isinstance(name, bool):
+            name = str(name)
+        title = record.pop(self.title_field, None)
+        text = record.pop(self.text_field, None)
+        for field, value, needed in (
+            (self.id_field, name, True),
+            (self.title_field, title, False),
+            (self.text_field, text, True),
+        ):
+            if not isinstance(value, str) and (needed or value is not None):
+                got = "nothing" if value is None else _cut(json.dumps(value))
+                raise ReadError(f"{path}:{number}: expected text in the field {field!r}, got {got}")
+        inner = record.pop(self.metadata_field, None)
+        if inner is not None and not isinstance(inner, dict):
+            raise ReadError(
+                f"{path}:{number}: expected an object in the field {self.metadata_field!r}, got {_cut(json.dumps(inner))}"
+            )
+        return Document(name, text, title or "", {**record, **(inner or {})})
+
+
+class Csv:
+    """Reads a table with a header: one document a row.
+
+    `id_column`, `title_column` and `text_column` name the columns that make the document; the title may be missing, and without an
+    id column rows are called "path#2" by their line. All other columns are metadata, as text; empty cells are left out.
+    `delimiter` is one character, "tab", or "auto": a tab for .tsv, else a comma.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        id_column: str = "id",
+        title_column: str = "title",
+        text_column: str = "text",
+        delimiter: str = "auto",
+        suffixes: list[str] = [".csv", ".tsv"],  # noqa: B006  # never changed
+    ) -> None:
+        if delimiter not in ("auto", "tab") and len(delimiter) != 1:
+            raise ValueError(f'delimiter must be one character, "tab" or "auto", got {delimiter!r}')
+        self.id_column = id_column
+        self.title_column = title_column
+        self.text_column = text_column
+        self.delimiter = delimiter
+        self.suffixes = _suffixes(suffixes)
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        delimiter = "\t" if self.delimiter == "tab" else self.delimiter
+        if delimiter == "auto":
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        with _opened(path, newline="") as file:
+            table = csv.reader(file, delimiter=delimiter, strict=True)
+            try:
+                header = next(table, None)
+                if header is None:
+                    return
+                self._check_header(path, header)
+                for row in table:
+                    if row:
+                        yield self._document(path, table.line_num, dict(_paired(path, table.line_num, header, row)), id)
+            except csv.Error as error:
+                raise ReadError(f"{path}:{table.line_num}: is not a table: {error}") from error
+
+    def _check_header(self, path: Path, header: list[str]) -> None:
+        if self.text_column not in header:
+            listed = ", ".join(header)
+            raise ReadError(
+                f"{path}:1: expected a column {self.text_column!r}, got the columns {listed}: set text_column"
+            )
+        doubled = sorted({name for name in header if header.count(name) > 1})
+        if doubled:
+            raise ReadError(f"{path}:1: expected each column once, got {doubled[0]!r} twice")
+
+    def _document(self, path: Path, number: int, record: Mapping[str, str], id: str) -> Document:
+        name = record.get(self.id_column, f"{id}#{number}")
+        if not name:
+            raise ReadError(f"{path}:{number}: expected an id in the column {self.id_column!r}, got nothing")
+        used = (self.id_column, self.title_column, self.text_column)
+        metadata: dict[str, Any] = {field: value for field, value in record.items() if field not in used and value}
+        return Document(name, record[self.text_column], record.get(self.title_column, ""), metadata)
+
+
+def _paired(path: Path, number: int, header: list[str], row: list[str]) -> Iterator[tuple[str, str]]:
+    if len(row) != len(header):
+        raise ReadError(f"{path}:{number}: expected {len(header)} cells, got {len(row)}")
+    return zip(header, row, strict=True)
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
