@@ -69,7 +69,9 @@ def hybrid() -> Reranked:
 
 def main() -> None:
     """Print a table of microseconds a query."""
-    print(f"{'one retriever, 10 hits':<42}{'by hand':>10}{'pipeline':>10}{'3 middleware':>14}{'traced':>10}   us a query")
+    print(
+        f"{'one retriever, 10 hits':<42}{'by hand':>10}{'pipeline':>10}{'3 middleware':>14}{'traced':>10}   us a query"
+    )
     for size in (1, 64):
         queries = [Query(str(i), "q") for i in range(size)]
         row(f"  batch of {size}", lambda: Ready(), queries, k=10)

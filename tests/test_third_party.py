@@ -51,7 +51,19 @@ def run(*command: str | Path, cwd: Path) -> str:
 def test_a_strangers_plugin_in_a_fresh_environment(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     for package in (ROOT / "core", ROOT / "examples" / "third-party-plugin"):
-        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, package, cwd=tmp_path)
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            wheels,
+            package,
+            cwd=tmp_path,
+        )
     names = sorted(wheel.name for wheel in wheels.iterdir())
     assert names == ["hookrag-0.1.0-py3-none-any.whl", "hookrag_recency-0.1.0-py3-none-any.whl"]
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)

@@ -72,6 +72,10 @@ def test_full_stops_of_scripts_without_spaces_need_no_space(line):
     assert split("".join(expected)) == expected
 
 
+def test_what_has_no_letter_belongs_to_the_sentence_before():
+    assert split("We said so. ''\n\n...") == ["We said so. ''", "..."]
+
+
 def test_an_abbreviation_that_can_stand_last_does_before_a_function_word():
     assert split("It was bought by Example Inc. The price fell.") == [
         "It was bought by Example Inc.",

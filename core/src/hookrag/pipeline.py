@@ -25,6 +25,7 @@ from hookrag.filters import Filter, both, validate
 from hookrag.filters import parse as parse_filter
 from hookrag.identity import stores_of, targets_of
 from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
+from hookrag.ingest.sources import Files
 from hookrag.instance import walk
 from hookrag.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.request import Request, serving
@@ -221,6 +222,8 @@ class Pipeline:
         With `complete` they are all there is of this `source`: its other documents are removed. Documents that cannot be
         taken are in the report with their reasons, the others are indexed. The other options are those of `Ingest.run`.
         """
+        if isinstance(documents, str | Path):
+            raise HookragError(f"index() takes documents: to read files, write index_files({str(documents)!r})")
         with self._ingest(progress) as ingest:
             return ingest.run(
                 documents,
@@ -233,6 +236,40 @@ class Pipeline:
                 take_over=take_over,
                 rebuild=rebuild,
             )
+
+    def index_files(
+        self,
+        path: str | Path,
+        *,
+        prune: bool = False,
+        retry_failed: bool = False,
+        dry_run: bool = False,
+        take_over: bool = False,
+        rebuild: Collection[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Report:
+        """Bring a file, or a folder with all below it, into the index; documents whose files are gone from it are removed.
+
+        A document is named by the path of its file from the configuration's folder, or from the folder above `path` where it
+        lies elsewhere. The options are those of `Ingest.run`.
+        """
+        readers = self.readers
+        recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
+        where = Path(path).resolve()
+        base = self._source.config.folder if self._source else Path.cwd()
+        files = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
+        return self.index(
+            files,
+            source=str(where),
+            complete=True,
+            root=where if where.is_dir() else None,
+            prune=prune,
+            retry_failed=retry_failed,
+            dry_run=dry_run,
+            take_over=take_over,
+            rebuild=rebuild,
+            progress=progress,
+        )
 
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold; `repair` mends what differs."""

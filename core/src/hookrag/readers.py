@@ -31,8 +31,8 @@ def _opened(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ReadError(
-            f"{path}: is not {error.encoding.upper()}: {error.reason} near byte {error.start}; "
-            f"expected UTF-8, or UTF-16 with a byte order mark: convert the file"
+            f"{path}: expected UTF-8, or UTF-16 with a byte order mark, got a byte 0x{error.object[error.start]:02x} "
+            f"that is not {error.encoding.upper()}: convert the file"
         ) from error
 
 
@@ -106,9 +106,9 @@ def first_heading(text: str) -> str:
 class JsonLines:
     """Reads one JSON object a line, as in BEIR's corpus.jsonl.
 
-    `id_field`, `title_field` and `text_field` name the fields that make the document; where there is a `metadata_field` with an
-    object in it, its fields are the metadata, and all other fields besides. The id of a document is that of the record as it stands,
-    because judgements name it; a record without one is called "path#7" by its line. Empty lines are skipped.
+    `id_field`, `title_field` and `text_field` name the fields that make the document; all others are metadata, and so are the
+    fields of the object in `metadata_field`. The id of a document is that of the record as it stands, because judgements
+    name it; a record without one is called "path#7" by its line. Empty lines are skipped.
     """
 
     version = 1
@@ -167,9 +167,9 @@ class JsonLines:
 class Csv:
     """Reads a table with a header: one document a row.
 
-    `id_column`, `title_column` and `text_column` name the columns that make the document; the title may be missing, and without an
-    id column rows are called "path#2" by their line. All other columns are metadata, as text; empty cells are left out.
-    `delimiter` is one character, "tab", or "auto": a tab for .tsv, else a comma.
+    `id_column`, `title_column` and `text_column` name the columns that make the document; the title may be missing, and
+    without an id column rows are called "path#2" by their line. All other columns are metadata, as text; empty cells are
+    left out. `delimiter` is one character, "tab", or "auto": a tab for .tsv, else a comma.
     """
 
     version = 1
@@ -195,6 +195,8 @@ class Csv:
         delimiter = "\t" if self.delimiter == "tab" else self.delimiter
         if delimiter == "auto":
             delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+        # The limit is the module's, for all of the process; by default a cell of more than 128 kB is an error.
+        csv.field_size_limit(2**31 - 1)
         with _opened(path, newline="") as file:
             table = csv.reader(file, delimiter=delimiter, strict=True)
             try:

@@ -17,7 +17,8 @@ behind them:
   four small letters or more ("Open the file. pip reads it.");
 - a full stop does not end one after a title or an abbreviation (Dr. Fig. e.g.), an initial (J. Smith), the number of a
   list item or a German ordinal (am 3. Oktober); where such an abbreviation can also stand last ("in the U.S."), a
-  following function word (The, It, However) decides that it does.
+  following function word (The, It, However) decides that it does;
+- what has no letter and no digit (a stray quote) belongs to the sentence before.
 """
 
 from __future__ import annotations
@@ -75,14 +76,20 @@ def spans(text: str) -> list[tuple[int, int]]:
     >>> [text[start:end] for start, end in spans(text)]
     ['Dr. Lee paid $3.50.', 'Why?', 'It was 5 p.m. in the U.S.', 'The rest:', '- one', '- two']
     """
-    found = []
+    found: list[tuple[int, int]] = []
     for start, end, whole in _blocks(text):
-        first = start
-        for cut in () if whole else _cuts(text, start, end):
-            found.append(_trimmed(text, first, cut))
+        first, inside = start, 0
+        for cut in (*(() if whole else _cuts(text, start, end)), end):
+            begin, stop = _trimmed(text, first, cut)
             first = cut
-        found.append(_trimmed(text, first, end))
-    return [(start, end) for start, end in found if start < end]
+            if begin == stop:
+                continue
+            if inside and not any(map(str.isalnum, text[begin:stop])):
+                found[-1] = found[-1][0], stop
+            else:
+                found.append((begin, stop))
+                inside += 1
+    return found
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

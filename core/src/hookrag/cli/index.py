@@ -45,19 +45,12 @@ def index(
     A folder is taken with all below it, and documents whose files are gone from it are removed. Whatever ends the command,
     the same command goes on from there.
     """
-    from hookrag.ingest import Files
-
     with opened(config, pipeline) as made:
-        readers = made.readers
         reports = []
         for path in paths:
-            files = Files(path, readers)
             with showing() as progress:
-                report = made.index(
-                    files,
-                    source=files.source,
-                    complete=True,
-                    root=files.root,
+                report = made.index_files(
+                    path,
                     prune=prune,
                     retry_failed=retry_failed,
                     dry_run=dry_run,
@@ -110,7 +103,9 @@ def _list(what: str, problems: list[Problem]) -> None:
 @click.command()
 @config_option
 @pipeline_option
-@click.option("--repair", is_flag=True, help="Delete rows that should not be there; have missing ones made by the next index.")
+@click.option(
+    "--repair", is_flag=True, help="Delete rows that should not be there; have missing ones made by the next index."
+)
 @json_option
 def verify(config: Path | None, pipeline: str, repair: bool, as_json: bool) -> None:
     """Compare the index with its journal, and mend it."""
@@ -128,7 +123,15 @@ def _show_verified(report: VerifyReport, repair: bool) -> None:
     headings = ("store", "rows", "expected", "missing", "unexpected", "wrong", "doubled", "foreign", "")
     rows = []
     for store in report.stores:
-        numbers = (store.rows, store.expected, store.missing, store.unexpected, store.wrong, store.doubled, store.foreign)
+        numbers = (
+            store.rows,
+            store.expected,
+            store.missing,
+            store.unexpected,
+            store.wrong,
+            store.doubled,
+            store.foreign,
+        )
         rows.append((store.name, *map(str, numbers), "ok" if store.ok else "repaired" if store.repaired else "differs"))
     print_table(headings, rows)
     for store in report.stores:

@@ -93,15 +93,14 @@ def hookrag() -> None:
 def main() -> None:
     """Run the command line and exit."""
     try:
-        hookrag.main(standalone_mode=False)
+        code = hookrag.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else Exit.DONE)
     except click.exceptions.Abort:
         click.echo("stopped", err=True)
         sys.exit(Exit.INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(Exit.USAGE)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         click.echo("stopped: whatever was begun is whole, and the same command goes on from here", err=True)
         sys.exit(Exit.INTERRUPTED)

@@ -171,7 +171,7 @@ def _show(ranking: Ranking, explain: bool) -> None:
     for rank, hit in enumerate(ranking.hits, 1):
         chunk = hit.chunk
         head = click.style(f"{rank:>3}  {chunk.document_id}:{chunk.start}-{chunk.end}", bold=True)
-        score = click.style(f"{ranking.kind} {hit.score:.4g}", dim=True)
+        score = click.style(f"{ranking.kind.name} {hit.score:.4g}", dim=True)
         title = f"  {chunk.context}" if chunk.context else ""
         click.echo(f"{head}{title}  {score}")
         click.echo(f"     {_excerpt(chunk.text)}")
@@ -179,7 +179,7 @@ def _show(ranking: Ranking, explain: bool) -> None:
             for part in hit.parts:
                 terms = f"  {', '.join(part.terms)}" if part.terms else ""
                 click.echo(
-                    click.style(f"     {part.source}: rank {part.rank}, {part.kind} {part.score:.4g}{terms}", fg="cyan")
+                    click.style(f"     {part.source}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
                 )
 
 

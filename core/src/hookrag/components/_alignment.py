@@ -89,11 +89,11 @@ def align(quote: str, source: str) -> Alignment:
         return Alignment("repaired", words[places[0]].start, words[places[0] + len(segment) - 1].end)
     begin, after = -1, 0
     for segment in segments:
-        first = next(_occurrences(segment, words, after), None)
-        if first is None:
+        found = next(_occurrences(segment, words, after), None)
+        if found is None:
             return Alignment("unverified")
-        begin = first if begin < 0 else begin
-        after = first + len(segment)
+        begin = found if begin < 0 else begin
+        after = found + len(segment)
     return Alignment("repaired", words[begin].start, words[after - 1].end)
 
 

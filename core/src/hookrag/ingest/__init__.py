@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookrag.ingest.failures import IngestStopped
+from hookrag.ingest.failures import IngestStopped, RemovalRefused
 from hookrag.ingest.items import Item, Skipped, Unread
 from hookrag.ingest.lock import writer
 from hookrag.ingest.report import Problem, Progress, Report, Status, StoreCheck, StoreStatus, VerifyReport
@@ -15,6 +15,7 @@ __all__ = [
     "Item",
     "Problem",
     "Progress",
+    "RemovalRefused",
     "Report",
     "Skipped",
     "Status",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hookrag.errors import HookragError, IngestRefused
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.journal import Journal, StoreRecord
-from hookrag.ingest.target import Target, identity_error
+from hookrag.ingest.target import Flat, Target, identity_error
 from hookrag.values import Card
 
 
@@ -30,7 +30,8 @@ def stranger(journal: Journal, target: Target, card: Card) -> HookragError | Non
         )
     if known is not None and card.uuid != known.uuid:
         return IngestRefused(
-            f"{target} was replaced or emptied: it is the store {card.uuid}, the journal in {folder} filled {known.uuid}.\n{rebuild}"
+            f"{target} was replaced or emptied: it is the store {card.uuid}, the journal in {folder} filled {known.uuid}.\n"
+            f"{rebuild}"
         )
     if known is not None and not card.owner and known.epoch:
         return IngestRefused(f"{target} was reset: it has no owner, but the journal in {folder} filled it.\n{rebuild}")
@@ -77,6 +78,7 @@ def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_ov
         )
     for target in stores.targets:
         card = cards[target.name]
+        error: HookragError | None
         if target.name in adopt:
             error = identity_error(target, card, journal.path.parent)
         elif take_over and card.owner and card.owner != journal.uuid:
@@ -95,7 +97,9 @@ def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_ov
         known = journal.store(target.name)
         if target.name in wipe or (known is not None and known.wiping):
             _wipe(journal, stores, target, card)
-    return {target.name: stamped(journal, stores, target, cards[target.name]) for target in stores.targets}
+    return {
+        target.name: stamped(journal, stores, target, cards[target.name], target.identity) for target in stores.targets
+    }
 
 
 def _adoptable(journal: Journal, name: str, card: Card) -> bool:
@@ -113,17 +117,18 @@ def remember(journal: Journal, target: Target, card: Card, epoch: int) -> StoreR
     return known
 
 
-def stamped(journal: Journal, stores: Stores, target: Target, card: Card) -> int:
+def stamped(journal: Journal, stores: Stores, target: Target, card: Card, identity: Flat) -> int:
     """Raise the epoch: pending in the journal, then the store, then the journal. Returns the journal's number of the store."""
     with journal.transaction("epoch pending"):
         known = journal.store(target.name) or remember(journal, target, card, 0)
         epoch = max(known.epoch, card.epoch) + 1
-        journal.db.execute("UPDATE store SET pending = ? WHERE n = ?", (epoch, known.n))
-    stores.stamp(target, replace(card, owner=journal.uuid, epoch=epoch, identity=dict(target.identity)))
+        # The epoch on the card is settled by this, also where the run before died between the store and the journal.
+        journal.db.execute("UPDATE store SET epoch = ?, pending = ? WHERE n = ?", (card.epoch, epoch, known.n))
+    stores.stamp(target, replace(card, owner=journal.uuid, epoch=epoch, identity=dict(identity)))
     with journal.transaction("epoch"):
-        sql = "UPDATE store SET epoch = ?, pending = NULL, wiping = 0 WHERE n = ?"
+        sql = "UPDATE store SET epoch = ?, pending = NULL WHERE n = ?"
         journal.db.execute(sql, (epoch, known.n))
-        journal.save_identity(known.n, target.identity)
+        journal.save_identity(known.n, identity)
     return known.n
 
 
@@ -143,6 +148,8 @@ def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
             rows = [(known.n, key.chunk_id, version) for key in page if key.owner in owners]
             journal.db.executemany("INSERT OR REPLACE INTO owed VALUES (?, ?, ?)", rows)
     stores.pay(journal, target, known.n)
+    with journal.transaction("wiped"):
+        journal.db.execute("UPDATE store SET wiping = 0 WHERE n = ?", (known.n,))
 
 
 def _adopt(journal: Journal, stores: Stores, target: Target, card: Card) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from hookrag.errors import ComponentError, ContractError, HookragError, ItemRejected, TransientError
+from hookrag.errors import ComponentError, ContractError, HookragError, IngestRefused, ItemRejected, TransientError
 
 if TYPE_CHECKING:
     from hookrag.ingest.report import Report
@@ -28,6 +28,14 @@ class IngestStopped(HookragError):
     """
 
     report: Report | None = None
+
+
+class RemovalRefused(IngestRefused):
+    """Everything was done but the removals, of which there were too many to believe in; `report` says what was done."""
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 def persistently(call: Callable[[], R], seconds: float) -> R:

@@ -98,13 +98,10 @@ def content_key(document: Document) -> bytes:
 
 
 def digest(*parts: str | bytes) -> bytes:
-    """blake2b-128 of the length-prefixed parts."""
-    made = blake2b(digest_size=16)
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        made.update(len(data).to_bytes(8, "little"))
-        made.update(data)
-    return made.digest()
+    """blake2b-128 of the number of parts, their lengths, and the parts."""
+    data = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in parts]
+    lengths = [len(part).to_bytes(8, "little") for part in data]
+    return blake2b(b"".join([len(data).to_bytes(8, "little"), *lengths, *data]), digest_size=16).digest()
 
 
 def number64(*parts: str | bytes) -> int:

@@ -1,11 +1,11 @@
 """The journal: what is in which store, what is on its way there, and what is still to be deleted from it.
 
-SQLite with a write-ahead log and `synchronous = FULL`: what a transaction wrote survives a loss of power. The connection belongs to
-the thread that opened it. `plans.py` holds the transactions of the protocol; here are the file, the words and the look-ups.
+SQLite with a write-ahead log and `synchronous = FULL`: what a transaction wrote survives a loss of power. The connection
+belongs to the thread that opened it. `plans.py` holds the transactions of the protocol; here are the file and the look-ups.
 
     item      what a source holds under one name; its key is set when all its documents are settled
     document  belongs to the item that gave it
-    placed    the live version of a document in a store: every one of its rows is there; an empty key means it is to be made again
+    placed    the live version of a document in a store: every row of it is there; an empty key: to be made again
     planned   the next version, written down before any store is called
     row       the rows of placed and planned versions
     owed      rows that are still to be deleted
@@ -91,12 +91,12 @@ class Known:
 
 
 class Journal:
-    """The open journal of the index in a folder; close it in the thread that opened it."""
+    """The open journal of the index in a folder, or one in memory in its place; close it in the thread that opened it."""
 
-    def __init__(self, path: Path, *, fault: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, *, fault: Callable[[str], None], transient: bool = False) -> None:
         self.path = path
         self.fault = fault
-        self.db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self.db = sqlite3.connect(":memory:" if transient else path, isolation_level=None, timeout=10)
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
@@ -139,7 +139,9 @@ class Journal:
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 (last,) = self.one("SELECT value FROM meta WHERE name = 'version'")
-                version = max(last + 1, time.time_ns() // 1_000_000)
+                # Microseconds: no two transactions are that close, so versions never run ahead of the clock, and those of a
+                # journal that was put back are higher than all that were given since the copy.
+                version = max(last + 1, time.time_ns() // 1000)
                 self.db.execute("UPDATE meta SET value = ? WHERE name = 'version'", (version,))
                 if self.run:
                     self.db.execute("UPDATE run SET heartbeat = ? WHERE n = ?", (time.time(), self.run))

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hookrag.errors import IndexLocked
+from hookrag.ingest.failures import IngestStopped
 
 
 @contextmanager
@@ -18,8 +19,11 @@ def locked(folder: Path) -> Iterator[None]:
 
     The system drops the lock when the process ends, however it ends, so a lock is never stale.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise IngestStopped(f"the folder of the index {folder} cannot be written: {error.strerror or error}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

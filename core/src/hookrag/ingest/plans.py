@@ -79,7 +79,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Settled:
-    """What else a confirmation writes: failures, items all of whose documents are settled, documents that changed their item."""
+    """What else a confirmation writes: failures, items all of whose documents are settled, documents that change their item."""
 
     failures: list[Failure] = field(default_factory=list)
     items: list[ItemState] = field(default_factory=list)
@@ -111,7 +111,7 @@ def plan(journal: Journal, batch: Sequence[Planned]) -> int:
     with journal.transaction("T1") as version:
         db = journal.db
         for document in batch:
-            _number(journal, document.item)
+            _unsettle(journal, document.item)
             if document.n == 0:
                 sql = "INSERT INTO document (id, item) VALUES (?, ?)"
                 document.n = db.execute(sql, (document.id, document.item.n)).lastrowid or 0
@@ -157,10 +157,16 @@ def _number(journal: Journal, item: ItemState) -> None:
         item.n = journal.add_item(item.source, item.id, item.locator)
 
 
+def _unsettle(journal: Journal, item: ItemState) -> None:
+    """Forget the item's key: otherwise an item that goes back to an earlier form would seem unchanged."""
+    _number(journal, item)
+    journal.db.execute("UPDATE item SET key = NULL WHERE n = ?", (item.n,))
+
+
 def _settle(journal: Journal, settled: Settled) -> None:
     db = journal.db
     for failure in settled.failures:
-        _number(journal, failure.item)
+        _unsettle(journal, failure.item)
         db.execute(
             """INSERT INTO failed VALUES (?, ?, ?, ?, 1)
                ON CONFLICT DO UPDATE SET key = excluded.key, reason = excluded.reason, attempts = attempts + 1""",
@@ -212,6 +218,8 @@ def remove(journal: Journal, documents: Sequence[int]) -> None:
             "INSERT OR REPLACE INTO owed SELECT store, chunk, ?1 FROM row WHERE document = ?2",
             [(version, n) for n in documents],
         )
+        # An item that comes back as it was must not seem unchanged.
+        db.executemany("UPDATE item SET key = NULL WHERE n = (SELECT item FROM document WHERE n = ?)", one)
         for table in ("row", "placed", "planned"):
             db.executemany(f"DELETE FROM {table} WHERE document = ?", one)
         db.executemany("""DELETE FROM failed WHERE (item, id) IN (SELECT item, id FROM document WHERE n = ?)""", one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hookrag.filters import FieldType, FilterError, check_value
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Dense = NDArray[np.float32]
+    Sparse = tuple[NDArray[np.int32], NDArray[np.float32]]
+
 TEXTS_AT_ONCE = 512
 
 
@@ -28,7 +31,8 @@ TEXTS_AT_ONCE = 512
 class Work:
     """A document that has to be written to the stores in `keys`, each with the key that it is to have there.
 
-    `key` stands for the document and everything that would be made of it. `nexts` and `fresh`, by store: all rows of its next version, and those of them that are to be put.
+    `key` stands for the document and everything that would be made of it. `nexts` and `fresh`, by store: all rows of its next
+    version, and those of them that are to be put.
     """
 
     document: Document
@@ -68,17 +72,17 @@ Embedded = dict[str, dict[str, tuple[Vectors, int]]]
 Fail = Callable[[Work, str], None]
 
 
-def check_of(row: Row) -> int:
-    """64 bits of the row's vectors as they are sent; of its text where it has none."""
-    if row.dense is None and row.sparse is None and row.multi is None:
-        return number64("text", row.chunk.context, row.chunk.text)
+def check_of(chunk: Chunk, dense: Dense | None, sparse: Sparse | None, multi: Dense | None) -> int:
+    """64 bits of the vectors as they are sent; of the text of a row without any."""
+    if dense is None and sparse is None and multi is None:
+        return number64("text", chunk.context, chunk.text)
     parts: list[str | bytes] = []
-    if row.dense is not None:
-        parts += ["dense", row.dense.tobytes()]
-    if row.sparse is not None:
-        parts += ["sparse", row.sparse[0].tobytes(), row.sparse[1].tobytes()]
-    if row.multi is not None:
-        parts += ["multi", row.multi.tobytes()]
+    if dense is not None:
+        parts += ["dense", dense.tobytes()]
+    if sparse is not None:
+        parts += ["sparse", sparse[0].tobytes(), sparse[1].tobytes()]
+    if multi is not None:
+        parts += ["multi", multi.tobytes()]
     return number64(*parts)
 
 
@@ -180,10 +184,14 @@ class Preparer:
             self._embed(needs, ready)
         done = [work for work in batch if not work.reason]
         for work in done:
+            inputs: dict[str, int] = {}
             for name, made in work.nexts.items():
                 work.fresh[name] = list(ready[name][work.document.id].values())
                 self._report.kept += len(made.rows)
-                made.rows |= {row.chunk.id: (row.check, number64(row.chunk.input)) for row in work.fresh[name]}
+                for row in work.fresh[name]:
+                    if row.chunk.id not in inputs:
+                        inputs[row.chunk.id] = number64(row.chunk.input)
+                    made.rows[row.chunk.id] = (row.check, inputs[row.chunk.id])
         return done
 
     def _without(
@@ -217,7 +225,7 @@ class Preparer:
             for (chunk, old), row in zip(part, self._stores.fetch(target, [old for _, old in part]), strict=True):
                 if row is None or any(getattr(row, output) is None for output in target.embed_key):
                     continue
-                again = self._row(chunk, dense=row.dense, sparse=row.sparse, multi=row.multi)
+                again = self._row(chunk, row.dense, row.sparse, row.multi)
                 if again.check == live[old][0]:
                     found[chunk.id] = again
                     self._report.reused += 1
@@ -270,15 +278,9 @@ class Preparer:
                 sparse = found.sparse.indices[begin:end], found.sparse.values[begin:end]
             elif output == "multi" and found.multi is not None:
                 multi = found.multi[index]
-        return self._row(need.chunk, dense=dense, sparse=sparse, multi=multi)
+        return self._row(need.chunk, dense, sparse, multi)
 
     def _row(
-        self,
-        chunk: Chunk,
-        *,
-        dense: NDArray[np.float32] | None = None,
-        sparse: tuple[NDArray[np.int32], NDArray[np.float32]] | None = None,
-        multi: NDArray[np.float32] | None = None,
+        self, chunk: Chunk, dense: Dense | None = None, sparse: Sparse | None = None, multi: Dense | None = None
     ) -> Row:
-        row = Row(chunk, self._owner, 0, dense, sparse, multi)
-        return replace(row, check=check_of(row))
+        return Row(chunk, self._owner, check_of(chunk, dense, sparse, multi), dense, sparse, multi)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from hookrag.errors import IngestRefused
 from hookrag.ingest import plans
+from hookrag.ingest.failures import RemovalRefused
 from hookrag.ingest.journal import Journal
 from hookrag.ingest.report import Report
 
@@ -30,7 +30,7 @@ _GONE = (
 def remove_gone(journal: Journal, settings: Settings, report: Report, source: int, before: int) -> None:
     """Remove the documents that are gone; `before` is the highest number of a document when the run began.
 
-    Raises IngestRefused, having removed nothing, where too much is gone to believe it; a dry run says so in the report.
+    Raises RemovalRefused, having removed nothing, where too much is gone to believe it; a dry run says so in the report.
     """
     bound = {"before": before, "source": source, "complete": settings.complete, "prune": settings.prune}
     db = journal.db
@@ -51,7 +51,7 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
                 f"Everything else is done.{listed}\nIf they are meant to go: hookrag index --prune PATH..."
             )
             if not settings.dry_run:
-                raise IngestRefused(report.refused)
+                raise RemovalRefused(report.refused, report)
         else:
             report.removed = gone
     if settings.dry_run or report.held:

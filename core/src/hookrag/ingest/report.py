@@ -37,7 +37,7 @@ class Progress:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. Documents are new, changed, unchanged, failed, or failed before and not tried again; items unread or skipped.
+    """What a run did. Documents are new, changed, unchanged, failed, or failed before and not tried; items unread or skipped.
 
     `chunks` counts the chunks of new and changed documents, `written` the rows put and `kept` those left as they were, over all
     stores; `embedded` texts were embedded and for `reused` rows the vectors were found in the store. `empty` documents
@@ -104,7 +104,7 @@ class StoreCheck:
 
     `missing`: rows that should be there; `unexpected`: rows of this index that should not; `wrong`: rows with another check;
     `doubled`: ids the scan met more than once; `foreign`: rows of other owners, which are left alone. `examples` names a few
-    of each. `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the scan cannot be relied on.
+    of each. `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the scan cannot be trusted.
     """
 
     name: str
@@ -161,8 +161,8 @@ class StoreStatus:
 class Status:
     """What the journal says, without asking any store.
 
-    `documents` by source; `unfinished` documents were being written when a run was cut off; `writer` is who writes now, "" for
-    nobody; `last` is when the last run ended and how ("interrupted" where it did not end by itself), "" if there was none.
+    `documents` by source; `unfinished` documents were being written when a run was cut off; `writer` is who writes now, ""
+    for nobody; `last` is how the last run ended and when, "interrupted at ..." where it was cut off, "" if there was none.
     """
 
     documents: dict[str, int]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from hookrag.errors import HookragError, IngestRefused
+from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
 from hookrag.ingest import plans, verify
 from hookrag.ingest.calls import Stores
@@ -26,9 +26,10 @@ JOURNAL = "journal.sqlite3"
 class Ingest:
     """Brings documents into stores so that nothing is lost, doubled or left behind, whenever a run is cut off.
 
-    `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value is of
-    another type fails. About `batch_bytes` characters of text are on their way at once. A failure that may pass is tried again for
-    `patience` seconds. `fault` is called by name before and after each transaction and each call of a store, for tests.
+    `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value
+    is of another type fails. About `batch_bytes` characters of text are on their way at once. A failure that may pass is
+    tried again for `patience` seconds. `fault` is called with a name before and after each transaction and each call of a
+    store, for tests.
     """
 
     def __init__(
@@ -74,9 +75,9 @@ class Ingest:
         their present form. `dry_run` reads and cuts but writes nothing. `rebuild` names stores whose rows are made anew;
         `take_over` makes stores of another journal this one's: with a new journal their rows are kept, otherwise made anew.
 
-        Raises IndexLocked while another process writes; IngestRefused or IdentityError before anything is written; IngestRefused
-        also at the end, instead of removing; IngestStopped where the run cannot go on. Whatever ends it, even KeyboardInterrupt or
-        a loss of power: the same call goes on where it was.
+        Raises IndexLocked while another process writes; IngestRefused or IdentityError before anything is written;
+        RemovalRefused, an IngestRefused, at the end instead of removing; IngestStopped where the run cannot go on.
+        Whatever ends it, even KeyboardInterrupt or a loss of power: the same call goes on where it was.
         """
         if dry_run and (take_over or rebuild):
             raise ValueError("dry_run cannot be combined with take_over or rebuild: they change stores")
@@ -84,7 +85,7 @@ class Ingest:
             source, complete, root, prune, retry_failed, dry_run, take_over, frozenset(rebuild),
             self._fields, self._batch_bytes, self._patience, self._progress,
         )  # fmt: skip
-        with self._writing() as journal:
+        with self._writing(dry_run=dry_run) as journal:
             return self._run(settings, journal, documents)
 
     def _run(
@@ -99,7 +100,7 @@ class Ingest:
         except KeyboardInterrupt as error:
             error.add_note(_resumable("interrupted", session.report))
             raise
-        except IngestRefused:
+        except (IngestRefused, IdentityError):
             if not settings.dry_run:
                 journal.end_run("refused")
             raise
@@ -132,9 +133,12 @@ class Ingest:
         return status(self._folder)
 
     @contextmanager
-    def _writing(self) -> Iterator[Journal]:
-        with locked(self._folder):
-            journal = Journal(self._folder / JOURNAL, fault=self._fault)
+    def _writing(self, *, dry_run: bool = False) -> Iterator[Journal]:
+        path = self._folder / JOURNAL
+        # A dry run leaves no empty journal behind.
+        transient = dry_run and not path.exists()
+        with nullcontext() if transient else locked(self._folder):
+            journal = Journal(path, transient=transient, fault=self._fault)
             try:
                 yield journal
             finally:
@@ -155,7 +159,7 @@ def _stopped(error: Exception, session: Session) -> IngestStopped:
 
 
 def _forgive(journal: Journal, session: Session) -> None:
-    """Take back what was noted as failures of documents and was not their fault; best effort, for the journal may be the cause."""
+    """Take back what was noted as failures of documents and was not their fault, unless the journal itself is the cause."""
     try:
         plans.forgive(journal, session.streaks.documents())
         journal.end_run("stopped")
@@ -173,8 +177,8 @@ def status(folder: Path) -> Status:
         db.execute("PRAGMA query_only = 1")
         db.execute("BEGIN")
         documents = db.execute(
-            "SELECT s.name, count(d.n) FROM source s LEFT JOIN item i ON i.source = s.n LEFT JOIN document d ON d.item = i.n "
-            "GROUP BY s.n ORDER BY s.name"
+            """SELECT s.name, (SELECT count(*) FROM item i JOIN document d ON d.item = i.n WHERE i.source = s.n
+               AND EXISTS (SELECT 1 FROM placed p WHERE p.document = d.n)) FROM source s ORDER BY s.name"""
         ).fetchall()
         stores = db.execute(
             """SELECT name, (SELECT count(*) FROM placed p WHERE p.store = s.n),
@@ -185,13 +189,15 @@ def status(folder: Path) -> Status:
             "SELECT f.id, i.locator, f.reason FROM failed f JOIN item i ON i.n = f.item ORDER BY f.id"
         ).fetchall()
         (unfinished,) = db.execute("SELECT count(DISTINCT document) FROM planned").fetchone()
-        last = db.execute(
-            """SELECT outcome || ' at ' || datetime(coalesce(finished, heartbeat), 'unixepoch', 'localtime') FROM run
-               ORDER BY n DESC LIMIT 1"""
-        ).fetchone()
+        when = "datetime(coalesce(finished, heartbeat), 'unixepoch', 'localtime')"
+        last = db.execute(f"SELECT outcome, {when} FROM run ORDER BY n DESC LIMIT 1").fetchone()
+        outcome, ended = last or ("", "")
+        holder = writer(folder)
+        if holder and outcome == "interrupted":
+            outcome = "running"
         return Status(
             dict(documents), tuple(StoreStatus(*row) for row in stores), tuple(Problem(*row) for row in failed), unfinished,
-            writer(folder), last[0] if last else "",
+            holder, f"{outcome} at {ended}" if outcome else "",
         )  # fmt: skip
     finally:
         db.close()

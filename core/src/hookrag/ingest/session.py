@@ -225,10 +225,11 @@ class Session:
             state.failed.append(document.id)
             self.report.failed_before += 1
         else:
+            # Before and not after, so that an item is settled together with the last of its documents.
+            if self._size + len(document.text) > self._limit or len(self._batch) >= DOCUMENTS_AT_ONCE:
+                self._flush()
             self._batch.append(Work(document, state, known, failing, keys))
             self._size += len(document.text)
-            if self._size >= self._limit or len(self._batch) >= DOCUMENTS_AT_ONCE:
-                self._flush()
 
     def _taken(self, known: Known, id: str) -> str:
         """Why a document cannot go to another item than the one that gave it before; "" where it can."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hookrag.ingest import claims, plans
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.failures import IngestStopped
-from hookrag.ingest.journal import Journal, StoreRecord
+from hookrag.ingest.journal import Journal
 from hookrag.ingest.report import StoreCheck, VerifyReport
 from hookrag.ingest.target import Target
 from hookrag.values import Card
@@ -65,7 +65,7 @@ def _store(journal: Journal, stores: Stores, target: Target, *, repair: bool) ->
         compared = _compare(journal, target.name, number, found, str(error) if error else "")
         if not repair or strange or found.incomplete:
             return compared
-        _repair(journal, stores, target, card, known)
+        _repair(journal, stores, target, card)
         return replace(compared, repaired=True)
     finally:
         journal.db.execute("DETACH DATABASE scan")
@@ -98,20 +98,23 @@ def _compare(journal: Journal, name: str, number: int, found: _Scan, card: str) 
     (expected,) = journal.one(f"SELECT count(*) {_EXPECTED}", (number,))
     (pending,) = journal.one(f"SELECT count(*) FROM {_PENDING}", (number,))
     return StoreCheck(
-        name, rows=found.rows, expected=expected, missing=counts["missing"], unexpected=counts["unexpected"], wrong=counts["wrong"],
-        doubled=found.doubled, foreign=found.foreign, pending=pending, card=card, incomplete=found.incomplete,
+        name, rows=found.rows, expected=expected, missing=counts["missing"], unexpected=counts["unexpected"],
+        wrong=counts["wrong"], doubled=found.doubled, foreign=found.foreign, pending=pending, card=card,
+        incomplete=found.incomplete,
         examples={what: listed for what, listed in examples.items() if listed},
     )  # fmt: skip
 
 
-def _repair(journal: Journal, stores: Stores, target: Target, card: Card, known: StoreRecord | None) -> None:
+def _repair(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
     """Owe what should not be there, forget what is not there, and pay at once; the next run writes what is lacking."""
     with journal.transaction("repair") as version:
         db = journal.db
-        number = known.n if known else claims.remember(journal, target, card, card.epoch).n
+        number = (journal.store(target.name) or claims.remember(journal, target, card, card.epoch - 1)).n
         db.execute("CREATE TABLE scan.bad (chunk TEXT PRIMARY KEY, lacking INTEGER NOT NULL) WITHOUT ROWID")
         db.execute(f"INSERT INTO scan.bad SELECT chunk, 1 FROM ({_MISSING})", (number,))
         db.execute(f"INSERT INTO scan.bad SELECT chunk, 0 FROM ({_WRONG})", (number,))
+        # Debts of a journal that was put back may be older than what the store has seen since, and would be ignored there.
+        db.execute("UPDATE owed SET v = ? WHERE store = ?", (version, number))
         db.execute(f"INSERT OR REPLACE INTO owed SELECT ?1, chunk, ?2 FROM ({_UNEXPECTED})", (number, version))
         db.execute("INSERT OR REPLACE INTO owed SELECT ?, chunk, ? FROM scan.bad WHERE NOT lacking", (number, version))
         marked = "(SELECT document FROM row WHERE store = ? AND chunk IN (SELECT chunk FROM scan.bad))"
@@ -119,6 +122,6 @@ def _repair(journal: Journal, stores: Stores, target: Target, card: Card, known:
         db.execute(f"UPDATE placed SET key = X'' WHERE store = ? AND document IN {marked}", (number, number))
         db.execute("DELETE FROM row WHERE store = ? AND chunk IN (SELECT chunk FROM scan.bad)", (number,))
     stores.pay(journal, target, number)
-    known = journal.store(target.name)
-    if known is not None and card.epoch not in (known.epoch, known.pending):
-        claims.stamped(journal, stores, target, card)
+    # The epoch rises last, so that a store that was refused is refused until all of this is done, and always, so that a copy
+    # of the journal or the store from before is known for one.
+    claims.stamped(journal, stores, target, card, card.identity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -50,10 +51,13 @@ _METADATA: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 
-DOCUMENTS: tuple[Document, ...] = tuple(
-    Document(name, text, f"About {name}", _METADATA[name]) for name, text in _TEXTS.items()
-)
-"""Twelve short documents in several scripts, with metadata of every kind and with gaps in it."""
+
+def documents() -> list[Document]:
+    """Twelve short documents in several scripts, with metadata of every kind and with gaps in it; new ones at each call."""
+    return [
+        Document(name, text, f"About {name}", copy.deepcopy(dict(_METADATA[name]))) for name, text in _TEXTS.items()
+    ]
+
 
 QUERIES: tuple[Query, ...] = tuple(
     Query(f"q{number}", text)
@@ -126,9 +130,32 @@ def filters(texts: Sequence[str] = FILTERS) -> list[tuple[str, Filter]]:
     return [(text, parse_filter(text)) for text in texts]
 
 
-def chunks(documents: Sequence[Document] = DOCUMENTS) -> list[Chunk]:
-    """One chunk of each document, the whole of it."""
-    return [chunk_of(document, 0, len(document.text)) for document in documents]
+def chunks(some: Sequence[Document] | None = None) -> list[Chunk]:
+    """One chunk of each document, the whole of it; of the kit's own where none are given."""
+    return [chunk_of(document, 0, len(document.text)) for document in (documents() if some is None else some)]
+
+
+def odd_chunks() -> list[Chunk]:
+    """Chunks whose text, document id or metadata is hard to keep."""
+    texts = [
+        "before\x00after",
+        "\ufeff\u200b\u202eodd\u2028marks\ufffd",
+        "a" * 20_000,
+        "'; DROP TABLE rows; --",
+        '{"json": "x"} ${x}',
+    ]
+    names = ["", "../../etc/passwd", "a'b\"c\\d", "é/ü/文/🚀", " spaces ", "x" * 400, "null", "%_*?", "new\nline"]
+    metadata: list[dict[str, Any]] = [
+        {"": "empty name", "a.b": 1, "a": {"b": [1, {"c": None}]}},
+        {"big": 2**53 + 1, "small": -(2**63), "float": 1e-300, "neg": -0.0},
+        {"text": "x" * 5_000, "quote": 'O\'Hara "x" \\', "nul": "a\x00b"},
+        {"id": "mine", "text": "mine", "document_id": "mine", "owner": "mine", "check": 1, "vector": [0.5]},
+        {"$where": "1", "__proto__": {}, "list": [], "mixed": [1, "a", True, None]},
+    ]
+    made = [Document(f"text/{i}", text) for i, text in enumerate(texts)]
+    made += [Document(name, f"The document number {i}.") for i, name in enumerate(names)]
+    made += [Document(f"metadata/{i}", "Plain text.", "", each) for i, each in enumerate(metadata)]
+    return chunks(made)
 
 
 def rows_of(store: Any, some: Sequence[Chunk], *, owner: str = "kit") -> list[Row]:
@@ -147,8 +174,8 @@ def _row(chunk: Chunk, i: int, vectors: Mapping[Output, Vectors], owner: str) ->
     return Row(
         chunk,
         owner,
-        # Both ends of the 64 bits: a store that keeps them as a signed or a floating number shows it here.
-        (2**64 - 1 - i) if i % 2 else i,
+        # Both ends of the signed 64 bits: a store that keeps them as another number shows it here.
+        2**63 - 1 - i if i % 2 else -(2**63) + i,
         None if dense is None else np.ascontiguousarray(dense[i]),
         None if sparse is None else (sparse.indices, sparse.values),
         None if multi is None else multi[i],
@@ -170,7 +197,7 @@ def put(store: Any, some: Sequence[Chunk], *, version: int = 1, owner: str = "ki
 
 
 def filled(store: Any) -> Any:
-    """The store itself with DOCUMENTS in it, one chunk each: for a retriever to be checked over it."""
+    """The store itself with `documents()` in it, one chunk each: for a retriever to be checked over it."""
     proxy = Adoption(Shared()).adopt("store", store)
     put(proxy, chunks())
     close(proxy)

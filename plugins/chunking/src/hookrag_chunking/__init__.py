@@ -1,0 +1,1 @@
+"""Chunkers for hookrag."""

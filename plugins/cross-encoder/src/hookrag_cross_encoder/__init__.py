@@ -1,0 +1,5 @@
+"""Cross-encoder reranking for hookrag."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

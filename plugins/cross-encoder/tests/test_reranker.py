@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hookrag import Chunk, Hit, Query, Ranking, ScoreKind, tracing
+from hookrag_cross_encoder.reranker import CrossEncoder
+from hookrag_transformers.models import ModelError
+
+
+@pytest.fixture(scope="module")
+def judge() -> CrossEncoder:
+    component = CrossEncoder(threads=1)
+    component.open()
+    return component
+
+
+def ranking(query: str, passages: list[str], context: str = "") -> Ranking:
+    hits = tuple(
+        Hit(Chunk(f"{at:03}", "d", passage, 0, len(passage), context), 1.0 - at / 100)
+        for at, passage in enumerate(passages)
+    )
+    return Ranking(Query("q", query), hits, "dense", ScoreKind("cosine"))
+
+
+def test_scores_agree_with_transformers(judge, pairs):
+    reference = np.load(Path(__file__).parent / "reference.npz")["logits"]
+    assert np.abs(judge.score(pairs) - reference).max() < 1e-4
+
+
+def test_a_score_is_the_same_bits_alone_and_among_others(judge, pairs):
+    together = judge.score(pairs)
+    alone = np.concatenate([judge.score([pair]) for pair in pairs])
+    assert np.array_equal(together, alone)
+    assert np.array_equal(together, judge.score(pairs[::-1])[::-1])
+
+
+def test_batches_of_any_size_give_the_same_bits(judge):
+    passages = [f"Berlin {'has many people ' * (n % 23)}{n}" for n in range(60)]
+    asked = [("How many people live in Berlin?", passage) for passage in passages]
+    small = CrossEncoder(batch_tokens=1, threads=1)
+    assert np.array_equal(judge.score(asked), small.score(asked))
+
+
+def test_reranks_by_logit_and_keeps_k(judge):
+    passages = ["The Louvre is in Paris.", "Berlin has 3.5 million inhabitants.", "Bread is baked."]
+    (made,) = judge.rerank([ranking("How many people live in Berlin?", passages)], k=2)
+    assert made.hits[0].chunk.id == "001"
+    assert len(made.hits) == 2
+    assert made.hits[0].score > made.hits[1].score
+    assert made.source == "cross-encoder"
+    assert made.kind.name == "logit"
+    assert made.kind.producer.endswith("at 512 tokens")
+
+
+def test_the_context_is_read_with_the_text(judge):
+    (bare,) = judge.rerank([ranking("population of Berlin", ["It has 3.5 million inhabitants."])], k=1)
+    (titled,) = judge.rerank([ranking("population of Berlin", ["It has 3.5 million inhabitants."], "Berlin")], k=1)
+    expected = judge.score([("population of Berlin", "Berlin It has 3.5 million inhabitants.")])[0]
+    assert titled.hits[0].score == expected
+    assert titled.hits[0].score > bare.hits[0].score
+
+
+def test_equal_pairs_are_scored_once_and_tie_by_chunk_id(judge):
+    with tracing() as trace:
+        (made,) = judge.rerank([ranking("x", ["same", "other words", "same"])], k=3)
+    assert trace.notes["distinct"] == 2
+    same = [hit.chunk.id for hit in made.hits if hit.chunk.text == "same"]
+    assert same == ["000", "002"]
+
+
+def test_what_is_cut_is_counted(judge):
+    with tracing() as trace:
+        judge.score([("x", "word " * 600), ("x", "word")])
+    assert trace.notes == {"distinct": 2, "tokens": 512 + 5, "truncated": 1, "tokens_cut": 600 + 4 - 512}
+
+
+def test_a_query_longer_than_the_window_leaves_a_quarter_to_the_passage(judge):
+    with tracing() as trace:
+        judge.score([("word " * 700, "passage " * 300)])
+    room = 512 - 3
+    assert trace.notes["tokens"] == 512
+    assert trace.notes["tokens_cut"] == 700 + 300 - room
+    different = judge.score([("word " * 700, "Berlin"), ("word " * 700, "word word word")])
+    assert different[0] != different[1]
+
+
+def test_nothing_to_rerank(judge):
+    assert judge.rerank([], k=5) == []
+    (made,) = judge.rerank([ranking("x", [])], k=5)
+    assert made.hits == ()
+
+
+def test_too_many_or_too_few_tokens():
+    with pytest.raises(ModelError) as raised:
+        CrossEncoder(max_tokens=513).open()
+    assert str(raised.value) == (
+        "model ms-marco-MiniLM-L-12-v2: max_tokens is 513; it must be at least 7, for the special tokens of a pair "
+        "and a few of its own, and at most the model's 512 positions"
+    )
+    with pytest.raises(ValueError, match=r"^batch_tokens must be at least 1, got 0$"):
+        CrossEncoder(batch_tokens=0)
+    CrossEncoder(max_tokens=7, threads=1).score([("a b c d e", "f g h")])

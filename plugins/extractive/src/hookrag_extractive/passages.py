@@ -1,0 +1,81 @@
+"""Which pieces of a chunk can be quoted in an answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hookrag import Chunk
+from hookrag.sentences import spans
+
+_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25aa\u25cf\u00b7]|\d{1,3}[.)]|[A-Za-z]\))[ \t]+(?=\S)")
+_HEADING = re.compile(r"#{1,6}[ \t]")
+_ENDED = re.compile(
+    r"[.!\u2026\u3002\uff01\uff61\uff0e\u0964\u0965\u06d4\u0589\u1362\u17d4\u104b][^\w\s]*(?:\[\d{1,4}\])*$"
+)
+_QUESTION = re.compile(r"[?\uff1f\u061f][^\w\s]*$")
+_MARKUP = re.compile(r"```|~~~|\||[=*_-]{3,}$")
+_SYMBOL = re.compile(r'[][{}<>=|\\;$_"]')
+_POINTS_BACK = re.compile(r"(?:It|Its|He|His|She|Her|They|Their|This|These|That|Those|Such)\b")
+_SHORTEST = 8
+_LONG_LINE = 30
+"""A line without an end is a heading or a label if it is shorter, and a statement if it is not."""
+_SYMBOLS = 0.08
+"""Text has fewer brackets, quotes and signs among its characters than code and markup."""
+_ITEMS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a chunk, `chunk.text[start:end]`; `plain` if it is a statement that can stand in an answer.
+
+    `lead` is where the sentence before begins, if this one needs it ("It was completed in 1889."), else `start`.
+    """
+
+    chunk: Chunk
+    start: int
+    end: int
+    plain: bool
+    lead: int
+
+    @property
+    def quote(self) -> str:
+        return self.chunk.text[self.start : self.end]
+
+
+def passages(chunk: Chunk) -> Iterator[Passage]:
+    """The sentences of the chunk, each once, in order; one that introduces a list ("The steps are:") has its items with it.
+
+    Not plain are headings and other short lines without an end, questions, code, tables, markup, what is left of a sentence
+    that the chunk's beginning cuts off, and what is very short.
+    """
+    text = chunk.text
+    found = spans(text)
+    taken = 0
+    before: Passage | None = None
+    for index, (start, end) in enumerate(found):
+        if index < taken:
+            continue
+        marker = _ITEM.match(text, start, end)
+        start = marker.end() if marker else start
+        listed = index + 1
+        if text[end - 1] in ":\uff1a":
+            while listed < len(found) and listed <= index + _ITEMS and _ITEM.match(text, *found[listed]):
+                listed += 1
+        if listed > index + 1:
+            end, taken = found[listed - 1][1], listed
+        torn = index == 0 and chunk.start > 0 and text[start].islower()
+        plain = not torn and _is_plain(text[start:end], bool(marker), listed > index + 1)
+        needs = before and before.plain and _POINTS_BACK.match(text, start) and "\n\n" not in text[before.end : start]
+        before = Passage(chunk, start, end, plain, before.start if before and needs else start)
+        yield before
+
+
+def _is_plain(quote: str, item: bool, introduces: bool) -> bool:
+    last = quote[-_SHORTEST:]
+    if len(quote) < _SHORTEST or _HEADING.match(quote) or _QUESTION.search(last) or _MARKUP.match(quote):
+        return False
+    if len(_SYMBOL.findall(quote)) > _SYMBOLS * len(quote):
+        return False
+    return introduces or item or len(quote) >= _LONG_LINE or _ENDED.search(last) is not None

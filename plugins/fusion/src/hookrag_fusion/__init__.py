@@ -1,0 +1,1 @@
+"""Fusers for hookrag."""

@@ -1,0 +1,180 @@
+"""The fusers: thin components over `hookrag_fusion.scoring`.
+
+Each gives `fuse(legs, k=...)`: the k best of the chunks that any leg has, where equal ids are the same chunk and
+its text is the first leg's. A hit's parts say what every leg that has it said, in the order of the legs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+
+from hookrag import Hit, HookragError, Part, Ranking, ScoreKind, best
+
+from hookrag_fusion.scoring import distribution_based, min_max, reciprocal_ranks, times_lists, weighted, z_scores
+
+Legs = Sequence[Sequence[Ranking]]
+Scoring = Callable[[Sequence[Ranking], Sequence[float]], Mapping[str, float]]
+
+
+class RRF:
+    """Adds reciprocal ranks, weight / (k + rank): needs no scores that compare."""
+
+    def __init__(self, *, k: int = 60, weights: list[float] | None = None) -> None:
+        if k < 0:
+            raise ValueError(f"k must be 0 or more, got {k}")
+        _check(weights)
+        self.k = k
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("rrf", legs, self.weights, k, self._scores)
+
+    def _scores(self, rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+        return reciprocal_ranks([[hit.chunk.id for hit in ranking.hits] for ranking in rankings], weights, self.k)
+
+
+class MinMax:
+    """Adds scores brought to [0, 1] in each leg. A chunk that a leg does not have gets 0 there."""
+
+    def __init__(self, *, weights: list[float] | None = None) -> None:
+        _check(weights)
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("min-max", legs, self.weights, k, _min_max)
+
+
+class ZScore:
+    """Adds standard scores. A chunk that a leg does not have gets the leg's lowest: 0 would make it an average hit."""
+
+    def __init__(self, *, weights: list[float] | None = None) -> None:
+        _check(weights)
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("z-score", legs, self.weights, k, _z_score)
+
+
+class DBSF:
+    """Adds scores brought to mean +- 3 standard deviations in each leg. A chunk that a leg lacks gets 0 there."""
+
+    def __init__(self, *, weights: list[float] | None = None) -> None:
+        _check(weights)
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("dbsf", legs, self.weights, k, _dbsf)
+
+
+class CombSum:
+    """Adds raw scores, which must be of one kind and producer in all legs (several queries to one index).
+
+    A chunk that a leg does not have gets 0 there, or the leg's lowest score where that is negative.
+    """
+
+    def __init__(self, *, weights: list[float] | None = None) -> None:
+        _check(weights)
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("combsum", legs, self.weights, k, _combsum)
+
+
+class CombMNZ:
+    """Adds raw scores as CombSum does, times the number of legs that have the chunk; no score may be negative."""
+
+    def __init__(self, *, weights: list[float] | None = None) -> None:
+        _check(weights)
+        self.weights = weights
+
+    def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
+        return _fused("combmnz", legs, self.weights, k, _combmnz)
+
+
+def _check(weights: list[float] | None) -> None:
+    if weights is None:
+        return
+    for weight in weights:
+        if not isfinite(weight) or weight < 0:
+            raise ValueError(f"weights must be finite and not negative, got {weight}")
+    if not any(weights):
+        raise ValueError(f"weights must not all be 0, got {weights}")
+
+
+def _fused(name: str, legs: Legs, weights: list[float] | None, k: int, scoring: Scoring) -> list[Ranking]:
+    if not legs:
+        raise HookragError(f"{name} got no legs to fuse: it needs the rankings of one retriever or more")
+    counts = [len(leg) for leg in legs]
+    if len(set(counts)) > 1:
+        raise HookragError(f"{name} got legs of {counts} rankings: every leg must have one ranking for each query")
+    if weights is not None and len(weights) != len(legs):
+        raise HookragError(
+            f"{name} has {len(weights)} weights for {len(legs)} legs: give one weight for each retriever"
+        )
+    used = weights or [1.0] * len(legs)
+    return [_one(name, rankings, scoring(rankings, used), k) for rankings in zip(*legs, strict=True)]
+
+
+def _one(name: str, rankings: Sequence[Ranking], scores: Mapping[str, float], k: int) -> Ranking:
+    first: dict[str, Hit] = {}
+    parts: dict[str, list[Part]] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking.hits, 1):
+            first.setdefault(hit.chunk.id, hit)
+            said = parts.setdefault(hit.chunk.id, [])
+            said.extend(hit.parts)
+            # A leg that described its own hit (with the terms it matched) has said it already.
+            if not (hit.parts and (hit.parts[-1].source, hit.parts[-1].rank) == (ranking.source, rank)):
+                said.append(Part(ranking.source, ranking.kind, rank, hit.score))
+    hits = (Hit(hit.chunk, scores[key], tuple(parts[key])) for key, hit in first.items())
+    return Ranking(rankings[0].query, best(hits, k), name, ScoreKind(name))
+
+
+def _lists(rankings: Sequence[Ranking]) -> list[dict[str, float]]:
+    return [{hit.chunk.id: hit.score for hit in ranking.hits} for ranking in rankings]
+
+
+def _normalised(rankings: Sequence[Ranking], how: Callable[[Sequence[float]], list[float]]) -> list[dict[str, float]]:
+    return [dict(zip(each, how(list(each.values())), strict=True)) for each in _lists(rankings)]
+
+
+def _min_max(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+    return weighted(_normalised(rankings, min_max), weights, [0.0] * len(rankings))
+
+
+def _z_score(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+    lists = _normalised(rankings, z_scores)
+    return weighted(lists, weights, [min(each.values(), default=0.0) for each in lists])
+
+
+def _dbsf(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+    return weighted(_normalised(rankings, distribution_based), weights, [0.0] * len(rankings))
+
+
+def _combsum(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+    _check_kinds("combsum", rankings)
+    lists = _lists(rankings)
+    return weighted(lists, weights, [min(0.0, min(each.values(), default=0.0)) for each in lists])
+
+
+def _combmnz(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+    _check_kinds("combmnz", rankings)
+    for number, ranking in enumerate(rankings, 1):
+        for hit in ranking.hits:
+            if hit.score < 0:
+                raise HookragError(
+                    f"combmnz multiplies scores, which must not be negative, and leg {number} ({ranking.source!r}) "
+                    f"gave chunk {hit.chunk.id} {hit.score} ({ranking.kind}): use min-max"
+                )
+    return times_lists(_lists(rankings), weights)
+
+
+def _check_kinds(name: str, rankings: Sequence[Ranking]) -> None:
+    first = rankings[0]
+    for number, other in enumerate(rankings[1:], 2):
+        if other.kind != first.kind:
+            raise HookragError(
+                f"{name} adds raw scores, and those of leg 1 ({first.source!r}: {first.kind}) and leg {number} "
+                f"({other.source!r}: {other.kind}) do not compare: use min-max, z-score, dbsf or rrf"
+            )

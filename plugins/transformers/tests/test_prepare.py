@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import pytest
+from hookrag_transformers.embedder import TransformersEmbedder
+from hookrag_transformers.models import ModelError, locate
+from hookrag_transformers.prepare import prepare
+from hookrag_transformers.weights import dequantised, read_safetensors
+
+TEXTS = ["w1 w2 w3", "a", "", "w9 " * 20]
+
+
+def vectors(model: str, **options) -> np.ndarray:
+    component = TransformersEmbedder(model=model, threads=1, **options)
+    component.open()
+    return component.embed(TEXTS, role="document", outputs={"dense"}).dense
+
+
+def test_every_type_of_float_is_read(tmp_path, safetensors):
+    values = np.array([[1.5, -2.25, 3.0]], dtype=np.float32)
+    brain = (values.view(np.uint32) >> 16).astype(np.uint16)
+    path = tmp_path / "model.safetensors"
+    safetensors(
+        path,
+        {
+            "single": ("F32", [1, 3], values.tobytes()),
+            "half": ("F16", [1, 3], values.astype(np.float16).tobytes()),
+            "brain": ("BF16", [1, 3], brain.tobytes()),
+            "ids": ("I64", [1], (7).to_bytes(8, "little")),
+        },
+    )
+    tensors = read_safetensors(path)
+    assert sorted(tensors) == ["brain", "half", "single"]
+    for tensor in tensors.values():
+        assert tensor.dtype == np.float32
+        assert np.array_equal(tensor, values)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 40, -4])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, safetensors, keep):
+    path = tmp_path / "model.safetensors"
+    safetensors(path, {"single": ("F32", [3], np.ones(3, np.float32).tobytes())})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ModelError, match="fetch or copy the model again"):
+        read_safetensors(path)
+
+
+def test_the_graph_is_kept_and_follows_the_weights(tiny_folder, safetensors):
+    before = vectors(str(tiny_folder))
+    kept = sorted(os.listdir(tiny_folder / ".hookrag"))
+    assert [name for name in kept if name.endswith((".onnx", ".weights"))] == [kept[0], kept[0] + ".weights"]
+    stamp = (tiny_folder / ".hookrag" / kept[0]).stat().st_mtime_ns
+    assert np.array_equal(vectors(str(tiny_folder)), before)
+    assert (tiny_folder / ".hookrag" / kept[0]).stat().st_mtime_ns == stamp
+
+    tensors = {name: np.array(value) for name, value in read_safetensors(tiny_folder / "model.safetensors").items()}
+    tensors["bert.embeddings.LayerNorm.bias"] += 1
+    os.remove(tiny_folder / "model.safetensors")  # the map of the file that is read stays whole
+    safetensors(tiny_folder / "model.safetensors", {n: ("F32", list(w.shape), w.tobytes()) for n, w in tensors.items()})
+    assert not np.allclose(vectors(str(tiny_folder)), before)
+
+
+def test_a_folder_that_cannot_be_written_is_left_alone(tiny_folder, no_models):
+    # A file where the folder would be made: permissions do not stop the superuser, who may run these tests.
+    (tiny_folder / ".hookrag").write_text("")
+    made = vectors(str(tiny_folder))
+    (tiny_folder / ".hookrag").unlink()
+    assert os.listdir(no_models) == [".graphs"]
+    assert np.array_equal(vectors(str(tiny_folder)), made)
+
+
+def test_eight_at_once_make_one_graph(tiny_folder):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: prepare(locate(str(tiny_folder)), "tokens"), range(8)))
+    assert len(set(made)) == 1
+    assert not [name for name in os.listdir(tiny_folder / ".hookrag") if name.endswith(".part")]
+    vectors(str(tiny_folder))
+
+
+def test_an_export_in_float32_is_used_as_it_is(tiny_folder):
+    made = vectors(str(tiny_folder))
+    built = prepare(locate(str(tiny_folder)), "tokens").graph
+    (tiny_folder / "onnx").mkdir()
+    onnx.save(onnx.load(built), tiny_folder / "onnx" / "model.onnx")
+    os.remove(tiny_folder / "model.safetensors")
+    shutil.rmtree(tiny_folder / ".hookrag")
+    model = locate(str(tiny_folder))
+    assert prepare(model, "tokens").graph == tiny_folder / "onnx" / "model.onnx"
+    assert np.array_equal(vectors(str(tiny_folder)), made)
+
+
+def test_dequantised_weights_are_all_found_and_named():
+    model = locate("bge-small-en-v1.5")
+    tensors = dequantised(onnx.load(model.folder / "model.onnx").graph)
+    assert len(tensors) == 12 * 16 + 5
+    assert tensors["encoder.layer.3.intermediate.dense.weight"].shape == (1536, 384)
+    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
+
+
+def test_the_graph_gives_what_the_quantised_file_gives_for_one_text(texts):
+    import onnxruntime
+    from hookrag_transformers.tokens import TextTokenizer
+
+    model = locate("bge-small-en-v1.5")
+    quantised = onnxruntime.InferenceSession(str(model.folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    component = TransformersEmbedder(model="bge-small-en-v1.5", threads=1)
+    component.open()
+    made = component.embed(texts, role="document", outputs={"dense"}).dense
+    tokens = TextTokenizer(model.folder / "tokenizer.json").singles(texts, 512)
+    for ids, vector in zip(tokens.ids, made, strict=True):
+        feed = {"input_ids": ids[None].astype(np.int64)}
+        feed |= {"attention_mask": np.ones_like(feed["input_ids"]), "token_type_ids": np.zeros_like(feed["input_ids"])}
+        (states,) = quantised.run(None, feed)
+        first = states[0, 0] / np.linalg.norm(states[0, 0])
+        assert first @ vector > 0.97
+
+
+def test_a_folder_without_weights_or_tokenizer_is_refused(tiny_folder):
+    os.remove(tiny_folder / "model.safetensors")
+    with pytest.raises(ModelError) as raised:
+        prepare(locate(str(tiny_folder)), "tokens")
+    assert str(raised.value) == (
+        f"model tiny: {tiny_folder} has none of model.safetensors, model.onnx, onnx/model.onnx; "
+        "weights in pickles (pytorch_model.bin) are not read: save the model as safetensors"
+    )
+    os.remove(tiny_folder / "tokenizer.json")
+    with pytest.raises(ModelError) as raised:
+        prepare(locate(str(tiny_folder)), "tokens")
+    assert str(raised.value) == f"model tiny: {tiny_folder} has no tokenizer.json: save the model with a fast tokenizer"
