@@ -16,7 +16,20 @@ from typing import Any
 import click
 import hookrag.testing.plugin
 import pytest
-from hookrag import Answer, Chunk, Citation, Hit, Part, Query, Ranking, ScoreKind, assemble, hookspecs
+from hookrag import (
+    Answer,
+    Chunk,
+    Citation,
+    Document,
+    Hit,
+    Part,
+    Pipeline,
+    Query,
+    Ranking,
+    ScoreKind,
+    assemble,
+    hookspecs,
+)
 from hookrag.assemble import IndexTable, PipelineTable
 from hookrag.catalogue import Catalogue
 from hookrag.cli.ask import answer_json
@@ -93,6 +106,23 @@ def test_configurations_build(block: Block, plugins: dict[str, ModuleType]) -> N
         assemble.check(Config(tables), Catalogue.installed(plugins))
     else:
         assert block.words in {("toml", "fragment"), ("toml", "package")}, f"{block} is marked {block.words}"
+
+
+HEAVY = ('"transformers"', '"milvus"', '"openai"')
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in some("toml") if b.words == ("toml",) and not any(use in b.text for use in HEAVY)], ids=str
+)
+def test_configurations_without_models_run(block: Block, plugins: dict[str, ModuleType], tmp_path: Path) -> None:
+    tables = tomllib.loads(block.text) | {"index": {"path": str(tmp_path)}}
+    moon = Document("moon", "The Moon orbits the Earth in 27 days.")
+    with Pipeline.from_config(tables, plugins=plugins) as pipeline:
+        assert pipeline.index([moon, Document("sun", "The Sun is a star, and it shines by day.")]).new == 2
+        assert pipeline.retrieve(["Moon"])[0].hits[0].chunk.text == moon.text
+        if "generator" in tables["pipelines"]["default"]:
+            answer = pipeline.answer(["Moon"])[0]
+            assert answer.text == moon.text == answer.citations[0].quote
 
 
 @pytest.mark.parametrize("block", some("toml", "fragment"), ids=str)

@@ -165,6 +165,10 @@ def _convert_inner(value: Any, annotation: Any, folder: Path, path: str) -> Any:
 
 
 def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: Path) -> Any:
+    if isinstance(value, str) and str in choices and Path in choices:
+        # A name or a path ("all-MiniLM-L6-v2", "models/mine"): a path where there is something.
+        path = folder / Path(value).expanduser()
+        return path if path.exists() else value
     for choice in choices:
         if choice is type(None):
             if value is None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,15 @@ def test_an_export_in_float32_is_used_as_it_is(tiny_folder):
     model = locate(str(tiny_folder))
     assert prepare(model, "tokens").graph == tiny_folder / "onnx" / "model.onnx"
     assert np.array_equal(vectors(str(tiny_folder)), made)
+
+
+def test_an_export_stands_in_for_weights_of_a_family_that_cannot_be_built(tiny_folder):
+    built = prepare(locate(str(tiny_folder)), "tokens").graph
+    (tiny_folder / "onnx").mkdir()
+    onnx.save(onnx.load(built), tiny_folder / "onnx" / "model.onnx")
+    config = json.loads((tiny_folder / "config.json").read_text())
+    (tiny_folder / "config.json").write_text(json.dumps({**config, "model_type": "modernbert"}))
+    assert prepare(locate(str(tiny_folder)), "tokens").graph == tiny_folder / "onnx" / "model.onnx"
 
 
 def test_dequantised_weights_are_all_found_and_named():

@@ -3,6 +3,7 @@
 SQLite with a write-ahead log and `synchronous = FULL`: what a transaction wrote survives a loss of power. The connection
 belongs to the thread that opened it. `plans.py` holds the transactions of the protocol; here are the file and the look-ups.
 
+    listing   the device on which a part of a source was when all of it was found
     item      what a source holds under one name; its key is set when all its documents are settled
     document  belongs to the item that gave it
     placed    the live version of a document in a store: every row of it is there; an empty key: to be made again
@@ -33,7 +34,8 @@ _APPLICATION = 0x686F6F6B
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE source (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, root TEXT, device INTEGER);
+CREATE TABLE source (n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE listing (source INTEGER, under TEXT, device INTEGER, PRIMARY KEY (source, under)) WITHOUT ROWID;
 CREATE TABLE item (
     n INTEGER PRIMARY KEY AUTOINCREMENT, source INTEGER NOT NULL, id TEXT NOT NULL, key BLOB, locator TEXT NOT NULL,
     UNIQUE (source, id)
@@ -190,10 +192,10 @@ class Journal:
         self.db.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
         return self.one("SELECT n FROM source WHERE name = ?", (name,))[0]
 
-    def find_source(self, name: str) -> tuple[int, int | None]:
-        """The number and the device of a source; number 0 where it is new."""
-        row = self.db.execute("SELECT n, device FROM source WHERE name = ?", (name,)).fetchone()
-        return (row[0], row[1]) if row else (0, None)
+    def find_source(self, name: str) -> int:
+        """The number of a source, 0 where it is new."""
+        row = self.db.execute("SELECT n FROM source WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else 0
 
     # Stores.
 

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 AT_ONCE = 1000
 
 # Of a source that was listed completely, everything that was not met; of one that was not, what is gone from items that were
-# read completely.
+# read completely. To prune includes what a store that was taken over held of no known source.
 _UNIVERSE = """
 FROM document d JOIN item i ON i.n = d.item LEFT JOIN temp.seen_item s ON s.n = i.n
-WHERE d.n <= :before AND (i.source = :source AND (:complete OR s.loaded) OR :prune AND :complete AND i.id = '' AND i.source IN (
-    SELECT n FROM source WHERE name = ''))
+WHERE d.n <= :before AND (
+    i.source = :source AND (s.loaded OR :complete AND (:under = '' OR i.id = :under OR substr(i.id, 1, :long) = :under || '/'))
+    OR :prune AND :complete AND i.source IN (SELECT n FROM source WHERE name = '')
+    AND (:under = '' OR d.id = :under OR substr(d.id, 1, :long) = :under || '/')
+)
 """
 _GONE = (
     f"{_UNIVERSE} AND CASE WHEN s.n IS NULL THEN 1 WHEN s.loaded THEN d.id NOT IN (SELECT id FROM temp.seen) ELSE 0 END"
@@ -32,22 +35,27 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
 
     Raises RemovalRefused, having removed nothing, where too much is gone to believe it; a dry run says so in the report.
     """
-    bound = {"before": before, "source": source, "complete": settings.complete, "prune": settings.prune}
+    bound = {
+        "before": before, "source": source, "complete": settings.complete, "prune": settings.prune,
+        "under": settings.under, "long": len(settings.under) + 1,
+    }  # fmt: skip
     db = journal.db
     device = os.stat(settings.root).st_dev if settings.root is not None and settings.root.exists() else None
     (gone,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
     if gone:
         (known,) = db.execute(f"SELECT count(*) {_UNIVERSE}", bound).fetchone()
-        found = db.execute("SELECT device FROM source WHERE n = ?", (source,)).fetchone()
+        listing = "SELECT device FROM listing WHERE source = ? AND under = ?"
+        found = db.execute(listing, (source, settings.under)).fetchone()
         reason = "" if settings.prune else _unbelievable(report, gone, known, found[0] if found else None, device)
         if report.unread:
             report.held = gone
         elif reason:
             report.held = gone
+            where = f"{settings.under} of {settings.source}" if settings.under else settings.source
             names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT 10", bound)]
             listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
             report.refused = (
-                f"{gone} of {known} documents of {settings.source} are gone, and {reason}: they were not removed. "
+                f"{gone} of {known} documents of {where} are gone, and {reason}: they were not removed. "
                 f"Everything else is done.{listed}\nIf they are meant to go: hookrag index --prune PATH..."
             )
             if not settings.dry_run:
@@ -62,7 +70,7 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
             break
         plans.remove(journal, numbers)
     if settings.complete and not report.unread:
-        _tidy(journal, source, str(settings.root) if settings.root else None, device)
+        _tidy(journal, source, settings.under, device)
 
 
 def _unbelievable(report: Report, gone: int, known: int, device_before: int | None, device: int | None) -> str:
@@ -75,11 +83,13 @@ def _unbelievable(report: Report, gone: int, known: int, device_before: int | No
     return ""
 
 
-def _tidy(journal: Journal, source: int, root: str | None, device: int | None) -> None:
+def _tidy(journal: Journal, source: int, under: str, device: int | None) -> None:
     """Forget items that are gone with their documents, and remember where the source lies."""
     with journal.transaction("tidy"):
-        gone = """(SELECT n FROM item WHERE source = ? AND n NOT IN (SELECT n FROM temp.seen_item)
+        gone = """(SELECT n FROM item WHERE source = :source AND n NOT IN (SELECT n FROM temp.seen_item)
+                   AND (:under = '' OR id = :under OR substr(id, 1, :long) = :under || '/')
                    AND NOT EXISTS (SELECT 1 FROM document WHERE item = item.n))"""
-        journal.db.execute(f"DELETE FROM failed WHERE item IN {gone}", (source,))
-        journal.db.execute(f"DELETE FROM item WHERE n IN {gone}", (source,))
-        journal.db.execute("UPDATE source SET root = ?, device = ? WHERE n = ?", (root, device, source))
+        bound = {"source": source, "under": under, "long": len(under) + 1}
+        journal.db.execute(f"DELETE FROM failed WHERE item IN {gone}", bound)
+        journal.db.execute(f"DELETE FROM item WHERE n IN {gone}", bound)
+        journal.db.execute("INSERT OR REPLACE INTO listing VALUES (?, ?, ?)", (source, under, device))

@@ -43,6 +43,8 @@ class Report:
     stores; `embedded` texts were embedded and for `reused` rows the vectors were found in the store. `empty` documents
     have no chunk. `surrogates` characters were replaced. `held` documents are gone from the source but stay, because something
     could not be read or removing them was refused (`refused` says why; only a dry run returns it, others raise it).
+    In stores that are `lacking`, so many documents are not as they should be: those of other sources after a rebuild, or
+    those of which a repair found rows missing. Indexing their sources brings them.
     """
 
     source: str = ""
@@ -65,6 +67,7 @@ class Report:
     empty: int = 0
     surrogates: int = 0
     refused: str = ""
+    lacking: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter, repr=False)
 

@@ -59,6 +59,7 @@ class Ingest:
         *,
         source: str,
         complete: bool,
+        under: str = "",
         root: Path | None = None,
         prune: bool = False,
         retry_failed: bool = False,
@@ -69,11 +70,13 @@ class Ingest:
         """Make the stores hold the documents of `source` as they are now, and return what that took.
 
         Documents of the source that did not appear are removed where `complete` says that all of it was yielded and nothing
-        was unread; of items that were read, also otherwise. Removing is refused where nothing was found at all, where `root`
-        lies on another device than before, or where more than ten documents and a tenth are gone; `prune` allows it, and
-        removes what a taken-over store held of unknown source, too. `retry_failed` tries documents again that failed in
-        their present form. `dry_run` reads and cuts but writes nothing. `rebuild` names stores whose rows are made anew;
-        `take_over` makes stores of another journal this one's: with a new journal their rows are kept, otherwise made anew.
+        was unread; of items that were read, also otherwise. `under` narrows the source to the item of that id and those
+        whose ids begin with it and a slash, so that parts of a folder can be indexed by themselves. Removing is refused
+        where nothing was found at all, where `root` lies on another device than before, or where more than ten documents and
+        a tenth are gone; `prune` allows it, and removes what a taken-over store held of no known source, too.
+        `retry_failed` tries documents again that failed in their present form. `dry_run` reads and cuts but writes nothing.
+        `rebuild` names stores whose rows are made anew; `take_over` makes stores of another journal this one's: with a new
+        journal their rows are kept, otherwise made anew.
 
         Raises IndexLocked while another process writes; IngestRefused or IdentityError before anything is written;
         RemovalRefused, an IngestRefused, at the end instead of removing; IngestStopped where the run cannot go on.
@@ -82,7 +85,7 @@ class Ingest:
         if dry_run and (take_over or rebuild):
             raise ValueError("dry_run cannot be combined with take_over or rebuild: they change stores")
         settings = Settings(
-            source, complete, root, prune, retry_failed, dry_run, take_over, frozenset(rebuild),
+            source, complete, under.strip("/"), root, prune, retry_failed, dry_run, take_over, frozenset(rebuild),
             self._fields, self._batch_bytes, self._patience, self._progress,
         )  # fmt: skip
         with self._writing(dry_run=dry_run) as journal:

@@ -32,6 +32,7 @@ class Settings:
 
     source: str
     complete: bool
+    under: str
     root: Path | None
     prune: bool
     retry_failed: bool
@@ -75,7 +76,16 @@ class Session:
             if self._shrunk and not self.report.held:
                 plans.settle(self._journal, Settled(items=self._shrunk))
             self._pay()
+            self._count_lacking()
         self._tell("write")
+
+    def _count_lacking(self) -> None:
+        (documents,) = self._journal.one("SELECT count(*) FROM document")
+        for name, number in self._numbers.items():
+            sql = "SELECT count(*) FROM placed WHERE store = ? AND key <> X''"
+            (placed,) = self._journal.one(sql, (number,))
+            if placed < documents:
+                self.report.lacking[name] = documents - placed
 
     def _begin(self) -> None:
         settings, journal, stores = self._settings, self._journal, self._stores
@@ -87,7 +97,7 @@ class Session:
                 known = journal.store(target.name)
                 # A store that is new has nothing placed under any number.
                 self._numbers[target.name] = known.n if known else -1 - len(self._numbers)
-            self._source = journal.find_source(settings.source)[0]
+            self._source = journal.find_source(settings.source)
         else:
             self._numbers = claims.admit(journal, stores, rebuild=settings.rebuild, take_over=settings.take_over)
             if plans.recover(journal):

@@ -63,9 +63,9 @@ class Files:
         self._recipes = dict(recipes or {})
 
     @property
-    def complete(self) -> bool:
-        """Whether this is all of its root, so that what it does not yield is gone."""
-        return self.path == self.root
+    def under(self) -> str:
+        """The id that all ids begin with where `path` is not the root, "" where it is: the `under` of a run."""
+        return "/".join(map(_label, self.path.relative_to(self.root).parts))
 
     def count(self) -> int:
         """How many files it will look at, for showing progress; what cannot be listed is left out."""
@@ -78,8 +78,7 @@ class Files:
         )
 
     def __iter__(self) -> Iterator[Item | Unread | Skipped]:
-        parts = self.path.relative_to(self.root).parts
-        prefix = "/".join(map(_label, parts))
+        prefix = self.under
         if self.path.is_dir():
             yield from self._folder(str(self.path), f"{prefix}/" if prefix else "")
         else:

@@ -93,6 +93,10 @@ def refusal(call: Callable[[], object]) -> HookragError | None:
 
 def difference(first: Any, second: Any, where: str = "result") -> str:
     """The first place where two results differ, "" where they do not; numbers may differ by 1e-5 of 1 and of their size."""
+    if first is second:
+        return ""
+    if isinstance(first, str) or first is None:
+        return "" if first == second else _differ(where, first, second)
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _of_arrays(first, second, where)
     if isinstance(first, float) and isinstance(second, float | int):
@@ -105,7 +109,7 @@ def difference(first: Any, second: Any, where: str = "result") -> str:
     elif _is_list(first) and _is_list(second) and len(first) == len(second):
         pairs = ((f"[{i}]", *pair) for i, pair in enumerate(zip(first, second, strict=True)))
     else:
-        return "" if first is second or first == second else _differ(where, first, second)
+        return "" if first == second else _differ(where, first, second)
     return next(filter(None, (difference(one, other, where + name) for name, one, other in pairs)), "")
 
 

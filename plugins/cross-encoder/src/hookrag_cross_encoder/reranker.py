@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from hookrag import Ranking, ScoreKind, best, note
@@ -26,7 +27,7 @@ class CrossEncoder:
     def __init__(
         self,
         *,
-        model: str = "ms-marco-MiniLM-L-12-v2",
+        model: str | Path = "ms-marco-MiniLM-L-12-v2",
         max_tokens: int = 512,
         batch_tokens: int = 1024,
         threads: int | None = None,
@@ -34,7 +35,7 @@ class CrossEncoder:
         for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens), ("threads", threads)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self._name = model
+        self._model = model
         self._max_tokens = max_tokens
         self._batch_tokens = batch_tokens
         self._threads = threads
@@ -42,7 +43,7 @@ class CrossEncoder:
 
     def open(self) -> None:
         """Find the model, make its graph on the first use of it, and load it. Raises ModelError."""
-        model = locate(self._name)
+        model = locate(str(self._model))
         positions = positions_of(model.read("config.json"))
         tokenizer = TextTokenizer(model.folder / "tokenizer.json")
         least = tokenizer.pair_specials + 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from hookrag import Identity, Output, Role, Vectors, note
@@ -29,7 +30,7 @@ class TransformersEmbedder:
     def __init__(
         self,
         *,
-        model: str,
+        model: str | Path,
         max_tokens: int | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
@@ -43,7 +44,7 @@ class TransformersEmbedder:
         for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens), ("threads", threads)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        self._name = model
+        self._model = model
         self._max_tokens = max_tokens
         self._pooling = pooling
         self._normalize = normalize
@@ -64,7 +65,7 @@ class TransformersEmbedder:
 
     def open(self) -> None:
         """Find the model, make its graph on the first use of it, and load it. Raises ModelError."""
-        model = locate(self._name)
+        model = locate(str(self._model))
         settings = self._resolved(model)
         tokenizer = TextTokenizer(model.folder / "tokenizer.json", lower=settings.lower, cut_from=settings.cut_from)
         positions = positions_of(model.read("config.json"))
@@ -109,7 +110,7 @@ class TransformersEmbedder:
         if set(outputs) != {"dense"}:
             asked = ", ".join(sorted(outputs)) or "none"
             raise ValueError(
-                f"the outputs asked for are {asked}; the embedder of {self._name} gives dense vectors only"
+                f"the outputs asked for are {asked}; the embedder of {self._model} gives dense vectors only"
             )
         parts = self._open_parts()
         settings = parts.settings

@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hookrag_transformers.architecture import architecture_of, canonical
+from hookrag_transformers.architecture import SUPPORTED, architecture_of, canonical
 from hookrag_transformers.fetch import sha256_of
 from hookrag_transformers.graph import VERSION, Head, replace_file, write_graph
 from hookrag_transformers.models import Model, ModelError, models_folder
@@ -52,7 +52,7 @@ def prepare(model: Model, head: Head) -> Prepared:
             "weights in pickles (pytorch_model.bin) are not read: save the model as safetensors"
         )
     kept = _kept_folder(model)
-    source = sources[0]
+    source = _chosen(model, sources)
     weights = _remembered_sha256(source, kept)
     graph = kept / f"graph-{VERSION}-{head}-{weights[:16]}.onnx"
     if not (graph.is_file() and graph.with_name(graph.name + ".weights").is_file()):
@@ -61,6 +61,15 @@ def prepare(model: Model, head: Head) -> Prepared:
         else:
             _build(model, source, head, graph)
     return Prepared(graph, weights, _remembered_sha256(tokenizer, kept))
+
+
+def _chosen(model: Model, sources: list[Path]) -> Path:
+    """The first source that can be used: weights of a family that cannot be built here stand behind a ready graph."""
+    if model.read("config.json").get("model_type") not in SUPPORTED:
+        for source in sources:
+            if source.suffix == ".onnx" and not _is_quantised_file(source):
+                return source
+    return sources[0]
 
 
 def _build(model: Model, source: Path, head: Head, graph: Path) -> None:
