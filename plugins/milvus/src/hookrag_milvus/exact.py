@@ -1,0 +1,46 @@
+"""Exact scores of vectors, computed here: what an approximate index is replaced by where it would miss rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metric = Literal["COSINE", "IP"]
+
+
+def scores(queries: NDArray[np.float32], rows: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
+    """float32[n, m]: q . r, divided by |q| |r| for COSINE and then in [-1, 1].
+
+    >>> scores(np.array([[3, 4]], np.float32), np.array([[4, 3], [-3, -4]], np.float32), "COSINE").round(2).tolist()
+    [[0.9599999785423279, -1.0]]
+    """
+    if metric == "IP":
+        return queries @ rows.T
+    cosine: NDArray[np.float32] = (_directions(queries) @ _directions(rows).T).clip(-1, 1)
+    return cosine
+
+
+def nearest(
+    queries: NDArray[np.float32],
+    pages: Iterable[tuple[Sequence[str], NDArray[np.float32]]],
+    k: int,
+    metric: Metric,
+) -> list[list[tuple[str, float]]]:
+    """For each query the k best (id, score) of all pages: score descending, then id ascending, at the cut too."""
+    best: list[list[tuple[str, float]]] = [[] for _ in queries]
+    for ids, rows in pages:
+        found = scores(queries, rows, metric)
+        for at, row in enumerate(found):
+            # Everything that ties with the k-th stays, so that ids decide among them.
+            worst = np.partition(row, -k)[-k] if len(ids) > k else -np.inf
+            merged = best[at] + [(ids[i], float(row[i])) for i in np.flatnonzero(row >= worst).tolist()]
+            best[at] = sorted(merged, key=lambda pair: (-pair[1], pair[0]))[:k]
+    return best
+
+
+def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    directions: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return directions
