@@ -265,7 +265,7 @@ class Reader(Protocol):
         ...
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
-        """The documents of one file; the id of each begins with `id`. Raises ReadError where the file cannot be read."""
+        """The documents of one file: called `id`, or by an id that the file gives them. Raises ReadError where it cannot be read."""
         ...
 
 

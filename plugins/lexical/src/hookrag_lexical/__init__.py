@@ -1,0 +1,1 @@
+"""A BM25 index on disk for hookrag."""
