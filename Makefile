@@ -43,18 +43,18 @@ $(VENV)/bin/python:
 	@echo "== making $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit("hookrag needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2]) if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --constraint constraints.txt --upgrade pip hatchling editables
+	@$(PIP) install -qq --constraint constraints.txt --upgrade pip hatchling editables
 
 $(VENV)/.demo: constraints.txt core/pyproject.toml $(PLUGINS) | $(VENV)/bin/python
 	@echo "== installing hookrag and the default plugins"
-	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(DEMO_PACKAGES))
+	@$(PIP) install -qq --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(DEMO_PACKAGES))
 	@echo "== fetching the models"
 	@$(BIN)/hookrag models fetch all-MiniLM-L6-v2 ms-marco-MiniLM-L-12-v2
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo requirements-test.txt
 	@echo "== installing every plugin and the tools for tests"
-	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(PACKAGES)) -r requirements-test.txt
+	@$(PIP) install -qq --constraint constraints.txt --no-build-isolation $(call EDITABLE,$(PACKAGES)) -r requirements-test.txt
 	@$(BIN)/hookrag models fetch --all
 	@touch $@
 

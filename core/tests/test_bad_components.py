@@ -62,7 +62,7 @@ def ranking(query: Query, *hits: Hit) -> Ranking:
 RETRIEVERS: dict[str, tuple[Callable[[Sequence[Query], int], Any], str]] = {
     "too few rankings": (
         lambda queries, k: [ranking(queries[0])],
-        "returned 1 rankings for 2 queries: one ranking each, in their order",
+        "returned 1 for 2 queries: one ranking each, in their order",
     ),
     "no list": (
         lambda queries, k: None,
@@ -166,7 +166,7 @@ def test_fuser_that_drops_a_query(tmp_path: Path) -> None:
     with Pipeline(retriever=retriever, folder=tmp_path) as pipeline, pytest.raises(ContractError) as raised:
         pipeline.retrieve(["x", "y"])
     assert str(raised.value) == (
-        "[fusers.forgetful] (use = 'forgetful') returned 1 rankings for 2 queries: one ranking each, in their order"
+        "[fusers.forgetful] (use = 'forgetful') returned 1 for 2 queries: one ranking each, in their order"
     )
 
 

@@ -31,7 +31,7 @@ def _length(call: Call, result: Any, expected: int, what: str, items: str) -> No
             f"a list with one {what} for each of the {items}",
         )
     if len(result) != expected:
-        broken(call, f"returned {len(result)} {what}s for {expected} {items}", f"one {what} each, in their order")
+        broken(call, f"returned {len(result)} for {expected} {items}", f"one {what} each, in their order")
 
 
 def chunk(call: Call, result: Any) -> None:

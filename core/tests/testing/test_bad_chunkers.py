@@ -163,10 +163,9 @@ class DropsMetadata(Own):
         return [chunk_of(bare, chunk.start, chunk.end) for chunk in chunks]
 
 
-class HidesItsParents(Own):
+class MixesFamilies(Own):
     def changed(self, document, chunks):
-        parent = chunk_of(document, 0, len(document.text), level="parent")
-        return [replace(chunk, parent=parent.id) for chunk in chunks]
+        return [replace(chunk, parent=chunks[0].id) for chunk in chunks]
 
 
 class CutsText(Own):
@@ -217,9 +216,9 @@ BAD = [
         "drops the metadata ['lang', 'year', 'tags', 'draft', 'price']",
     ),
     (
-        HidesItsParents,
-        ["check_parents_are_among_the_chunks"],
-        "return the parent in the same list, before its children",
+        MixesFamilies,
+        ["check_parents_hold_their_children"],
+        "a parent holds the whole span of its children",
     ),
 ]
 

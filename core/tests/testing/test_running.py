@@ -69,8 +69,8 @@ def test_results_come_in_the_order_of_the_checks():
 
 def test_a_check_without_an_object_says_why():
     results = {result.check: result for result in run_checks("chunker", WordChunker)}
-    assert results["check_parents_are_among_the_chunks"] == Result(
-        "check_parents_are_among_the_chunks", "passed", "no chunk names a parent or a source"
+    assert results["check_parents_hold_their_children"] == Result(
+        "check_parents_hold_their_children", "passed", "no chunk comes with its parent"
     )
 
 

@@ -194,7 +194,11 @@ def test_foreign_files_in_the_folder_stay(path):
 
 
 def test_a_file_that_was_not_finished_is_removed_at_once(tmp_path):
-    with pytest.raises(OSError), files.ArrayWriter(tmp_path / "x", {"rows": ("<i4", 1)}) as writer:
-        writer.append("rows", np.array([3]))
-        raise OSError
+    def write():
+        with files.ArrayWriter(tmp_path / "x", {"rows": ("<i4", 1)}) as writer:
+            writer.append("rows", np.array([3]))
+            raise OSError
+
+    with pytest.raises(OSError):
+        write()
     assert list(tmp_path.iterdir()) == []

@@ -135,6 +135,10 @@ def test_the_last_of_put_and_drop_before_a_sync_counts(path):
     store.sync()
     checks = {key.chunk_id: key.check for page in store.scan() for key in page}
     assert checks == {"new": 2, "again": 4}
+    assert [kept and kept.check for kept in store.fetch(["new", "again", "old", "brief"])] == [2, 4, None, None]
+    assert store.put([row("alpha", "again", check=5)], version=3) == {}
+    store.sync()
+    assert store.count() == 2
     assert found(store, "alpha") == ["again", "new"]
 
 

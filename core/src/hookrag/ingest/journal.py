@@ -57,6 +57,7 @@ CREATE TABLE row (
     PRIMARY KEY (document, store, v, chunk)
 ) WITHOUT ROWID;
 CREATE TABLE owed (store INTEGER, chunk TEXT, v INTEGER NOT NULL, PRIMARY KEY (store, chunk)) WITHOUT ROWID;
+CREATE INDEX owed_version ON owed (store, v);
 CREATE TABLE failed (
     item INTEGER, id TEXT, key BLOB NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, PRIMARY KEY (item, id)
 ) WITHOUT ROWID;

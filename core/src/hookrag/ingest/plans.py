@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from hookrag.ingest.journal import Journal
 
+# CROSS JOIN keeps the order: from the few that are planned to the many that are there.
 _OWE_REST_OF_PLANS = """
-INSERT OR REPLACE INTO owed SELECT n.store, n.chunk, ?1 FROM planned p JOIN row n USING (document, store, v)
+INSERT OR REPLACE INTO owed SELECT n.store, n.chunk, ?1 FROM planned p CROSS JOIN row n USING (document, store, v)
 WHERE {which} NOT EXISTS (
     SELECT 1 FROM placed l JOIN row o USING (document, store, v)
     WHERE l.document = n.document AND l.store = n.store AND o.chunk = n.chunk)
@@ -21,13 +22,14 @@ WHERE {which} NOT EXISTS (
 _DROP_PLANS = "DELETE FROM row WHERE (document, store, v) IN (SELECT document, store, v FROM planned {which})"
 _OWE_REST_OF_LIVE = """
 INSERT OR REPLACE INTO owed SELECT o.store, o.chunk, ?1
-FROM planned p JOIN placed l USING (document, store) JOIN row o ON o.document = l.document AND o.store = l.store AND o.v = l.v
+FROM planned p CROSS JOIN placed l USING (document, store)
+CROSS JOIN row o ON o.document = l.document AND o.store = l.store AND o.v = l.v
 WHERE NOT EXISTS (
     SELECT 1 FROM row n WHERE n.document = p.document AND n.store = p.store AND n.v = p.v AND n.chunk = o.chunk)
 """
 _DROP_LIVE = """
 DELETE FROM row WHERE (document, store, v) IN (
-    SELECT l.document, l.store, l.v FROM placed l JOIN planned p USING (document, store))
+    SELECT l.document, l.store, l.v FROM planned p CROSS JOIN placed l USING (document, store))
 """
 _DROP_UNPLACED = """
 DELETE FROM document WHERE n = ?1 AND NOT EXISTS (SELECT 1 FROM placed WHERE document = ?1)

@@ -64,11 +64,11 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
             report.removed = gone
     if settings.dry_run or report.held:
         return
-    while True:
-        numbers = [n for (n,) in db.execute(f"SELECT d.n {_GONE} LIMIT {AT_ONCE}", bound)]
-        if not numbers:
-            break
-        plans.remove(journal, numbers)
+    if gone:
+        db.execute(f"CREATE TEMP TABLE gone AS SELECT d.n {_GONE}", bound)
+        for start in range(0, gone, AT_ONCE):
+            part = db.execute("SELECT n FROM temp.gone WHERE rowid > ? ORDER BY rowid LIMIT ?", (start, AT_ONCE))
+            plans.remove(journal, [n for (n,) in part])
     if settings.complete and not report.unread:
         _tidy(journal, source, settings.under, device)
 

@@ -44,7 +44,7 @@ class Buffer:
         self._chain = chain
         self._sparse = sparse
         self.rows: dict[bytes, int] = {}
-        self.dead: set[int] = set()
+        self.dead: dict[bytes, int] = {}
         self.bytes = 0
         self._ids: list[bytes] = []
         self._keys: list[bytes] = []
@@ -66,7 +66,7 @@ class Buffer:
         return len(self._ids)
 
     def add(self, name: bytes, row: Row) -> None:
-        """Take a row that is not there yet. Raises Rejected, and is then as it was before."""
+        """Take a row that neither is nor was there. Raises Rejected, and is then as it was before."""
         chunk = row.chunk
         vector = self._checked_vector(row)
         meta = self._checked_metadata(dict(chunk.metadata))
@@ -95,8 +95,8 @@ class Buffer:
             self.bytes += 16 * len(vector[0])
 
     def drop(self, name: bytes) -> None:
-        """Forget a row: it is written, and dead from the start."""
-        self.dead.add(self.rows.pop(name))
+        """Forget a row: it is written, and dead from the start. A segment has each id once, so it cannot be added again."""
+        self.dead[name] = self.rows.pop(name)
 
     def _checked_metadata(self, metadata: dict[str, Any]) -> bytes:
         try:

@@ -108,6 +108,8 @@ class Writer:
                 named.append((encoded_id(row.chunk.id), row))
             except Rejected as reason:
                 refused[row.chunk.id] = str(reason)
+        if any(name in self._buffer.dead for name, _ in named):
+            self._flush()
         for (name, row), present in zip(named, self._present([name for name, _ in named]), strict=True):
             if present or name in self._buffer.rows:
                 continue
@@ -193,7 +195,7 @@ class Writer:
         dead: Mask | None = None
         if self._buffer.dead:
             dead = np.zeros(len(segment), dtype=np.bool_)
-            dead[list(self._buffer.dead)] = True
+            dead[list(self._buffer.dead.values())] = True
             self._changed.add(file.name)
         self._parts.append(Opened(Part(file), segment, dead))
         self._buffer = Buffer(self._chain, sparse=self._sparse)
