@@ -64,7 +64,7 @@ def index(
                 _show(path, report)
     if as_json:
         print_json([report.to_json() for report in reports])
-    if any(report.failed or report.unread for report in reports):
+    if any(report.failed or report.failed_before or report.unread for report in reports):
         raise click.exceptions.Exit(Exit.PARTLY)
 
 
@@ -85,6 +85,8 @@ def _show(path: Path, report: Report) -> None:
     seconds = sum(report.seconds.values())
     phases = ", ".join(f"{name} {value:.1f}" for name, value in report.seconds.items() if value >= 0.05)
     click.echo(f"{path}: {told}; {report.chunks} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else ""))
+    for store, count in sorted(report.lacking.items()):
+        click.echo(f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True)
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {reason}")
     _list("failed", report.failed)
