@@ -6,7 +6,6 @@ import re
 import time
 
 import pytest
-
 from hookrag.ingest import plans
 from hookrag.ingest.journal import Journal
 
@@ -38,9 +37,13 @@ def test_versions_rise_and_a_lost_journal_goes_on_above(journal, tmp_path):
 
 
 def test_a_transaction_that_fails_leaves_nothing(journal):
-    with pytest.raises(RuntimeError), journal.transaction("any"):
-        journal.source("docs")
-        raise RuntimeError
+    def failing():
+        with journal.transaction("any"):
+            journal.source("docs")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
     assert journal.find_source("docs") == 0
 
 

@@ -122,8 +122,9 @@ def stamped(journal: Journal, stores: Stores, target: Target, card: Card, identi
     with journal.transaction("epoch pending"):
         known = journal.store(target.name) or remember(journal, target, card, 0)
         epoch = max(known.epoch, card.epoch) + 1
-        # The epoch on the card is settled by this, also where the run before died between the store and the journal.
-        journal.db.execute("UPDATE store SET epoch = ?, pending = ? WHERE n = ?", (card.epoch, epoch, known.n))
+        # Where the run before died between the store and the journal, the epoch that was pending is settled by this.
+        settled = card.epoch if card.epoch == known.pending else known.epoch
+        journal.db.execute("UPDATE store SET epoch = ?, pending = ? WHERE n = ?", (settled, epoch, known.n))
     stores.stamp(target, replace(card, owner=journal.uuid, epoch=epoch, identity=dict(identity)))
     with journal.transaction("epoch"):
         sql = "UPDATE store SET epoch = ?, pending = NULL WHERE n = ?"
@@ -149,7 +150,7 @@ def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
             journal.db.executemany("INSERT OR REPLACE INTO owed VALUES (?, ?, ?)", rows)
     stores.pay(journal, target, known.n)
     with journal.transaction("wiped"):
-        journal.db.execute("UPDATE store SET wiping = 0 WHERE n = ?", (known.n,))
+        journal.db.execute("UPDATE store SET wiping = 0, epoch = ? WHERE n = ?", (card.epoch, known.n))
 
 
 def _adopt(journal: Journal, stores: Stores, target: Target, card: Card) -> None:

@@ -223,10 +223,10 @@ class Journal:
         return (row[0], row[1]) if row else (0, None)
 
     def add_item(self, source: int, id: str, locator: str) -> int:
-        """Add an item, as one that this run has met; inside a transaction."""
-        sql = "INSERT INTO item (source, id, locator) VALUES (?, ?, ?)"
-        n = self.db.execute(sql, (source, id, locator)).lastrowid or 0
-        self.db.execute("INSERT INTO temp.seen_item VALUES (?, 1)", (n,))
+        """The number of an item that this run has met, which is added unless it was met twice; inside a transaction."""
+        self.db.execute("INSERT OR IGNORE INTO item (source, id, locator) VALUES (?, ?, ?)", (source, id, locator))
+        n, _ = self.item(source, id)
+        self.see_item(n, loaded=True)
         return n
 
     def see_item(self, n: int, *, loaded: bool) -> None:

@@ -175,16 +175,19 @@ class Session:
         except ItemRejected as error:
             id = printable(document.id)
             n = self._journal.item(self._source, id)[0]
-            state = ItemState(self._source, id, b"", "", n)
             if n:
                 self._journal.see_item(n, loaded=False)
-            self._fail(state, id, b"", str(error))
+            self._fail(ItemState(self._source, id, b"", "", n), id, b"", str(error))
             return
-        state_or_none = self._state(ready.id, "", content)
-        if state_or_none is not None:
+        if not self._journal.see(ready.id):
+            # Not for the journal: there the item of this id is settled by the first of them.
+            self.report.failed.append(Problem(ready.id, "", _twice(ready.id)))
+            return
+        state = self._state(ready.id, "", content)
+        if state is not None:
             self.report.surrogates += surrogates
-            self._document(state_or_none, ready, content)
-            self._finish(state_or_none)
+            self._document(state, ready, content)
+            self._finish(state)
 
     def _item(self, item: Item) -> None:
         id = printable(item.id)
@@ -206,18 +209,13 @@ class Session:
             self._fail(state, printable(document.id), b"", str(error))
             return
         self.report.surrogates += surrogates
-        self._document(state, ready, content)
+        if self._journal.see(ready.id):
+            self._document(state, ready, content)
+        else:
+            self._fail(state, ready.id, content, _twice(ready.id))
 
     def _document(self, state: ItemState, document: Document, content: bytes) -> None:
         journal = self._journal
-        if not journal.see(document.id):
-            self._fail(
-                state,
-                document.id,
-                content,
-                f"document id {document.id!r} was met twice in this run: ids must be unique",
-            )
-            return
         known = journal.document(document.id)
         if known is not None and known.item != state.n:
             reason = self._taken(known, document.id)
@@ -341,6 +339,10 @@ class Session:
         with self.report.timed("write"):
             for target in self._stores.targets:
                 self._stores.pay(self._journal, target, self._numbers[target.name])
+
+
+def _twice(id: str) -> str:
+    return f"document id {id!r} was met twice in this run: ids must be unique"
 
 
 def _guarded(item: Item, limit: int) -> Iterator[Document | Unread]:

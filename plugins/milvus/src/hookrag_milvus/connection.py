@@ -28,6 +28,8 @@ STRONG = {**RETRIES, "consistency_level": "Strong"}
 """For reads that must see every write before them. The embedded engine always does."""
 
 PAGE = 10_000
+# The engine lies in this process. It takes a ping every 10 s for an attack, hangs up, and gRPC says so on standard error.
+_NO_PINGS: dict[str, Any] = {"grpc.keepalive_time_ms": 2**31 - 1, "grpc.keepalive_permit_without_calls": 0}
 _SERVICE = "milvus.proto.milvus.MilvusService"
 _LOAD_SECONDS = 3_600
 
@@ -121,7 +123,7 @@ def embedded(database: Path, collection: str, timeout: float) -> Connection:
     quiet()
     engine = acquire(database)
     try:
-        client = _client(str(database), None, timeout)
+        client = _client(str(database), None, {**_deadlines(timeout), **_NO_PINGS}, timeout)
     except BaseException:
         release(engine)
         raise
@@ -138,23 +140,23 @@ def server(uri: str, token_env: str | None, collection: str, timeout: float) -> 
             raise HookragError(
                 f"{uri}: token_env names the variable {token_env}, which is not set: export it with the token"
             )
-    client = _client(uri, token, timeout)
+    client = _client(uri, token, _deadlines(timeout), timeout)
     connection = Connection(client, uri, collection, None, threading.RLock(), False, os.getpid())
     connection.is_lite = "lite" in connection.call("connect", client.get_server_version)
     return connection
 
 
-def _client(uri: str, token: str | None, timeout: float) -> MilvusClient:
+def _client(uri: str, token: str | None, options: dict[str, Any], timeout: float) -> MilvusClient:
     from pymilvus import MilvusClient
 
     try:
         # A shared channel is never closed, and one to a port that an earlier engine had would be found again.
-        return MilvusClient(uri, token=token or "", timeout=timeout, dedicated=True, grpc_options=_deadlines(timeout))
+        return MilvusClient(uri, token=token or "", timeout=timeout, dedicated=True, grpc_options=options)
     except raised() as error:
         raise translated(error, f"{uri}: no connection") from error
 
 
-def _deadlines(timeout: float) -> dict[str, str]:
+def _deadlines(timeout: float) -> dict[str, Any]:
     # A `timeout` given to a call of pymilvus is also for how long that call is repeated: so gRPC keeps the deadline itself.
     # Loading may build an index, of minutes.
     config = {
