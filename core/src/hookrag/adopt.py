@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from hookrag.build import Shared
 from hookrag.errors import ConfigError
-from hookrag.instance import Instance
+from hookrag.instance import Instance, walk
 from hookrag.proxies import PROXIES, Proxy
 from hookrag.signature import ATTRIBUTES, OPERATIONS, REFERENCES, parameters
-from hookrag.values import KINDS, Step
+from hookrag.values import Step
 
 _ABSENT = object()
 
@@ -28,11 +28,12 @@ class Adoption:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._proxies: dict[int, Proxy] = {}
-        self._names: dict[str, int] = {}
+        self._names: set[tuple[str, str]] = set()
 
     def adopt(self, kind: str, component: Any) -> Proxy:
         """The proxy of a component and, inside it, of all it refers to. Raises ConfigError where it is no such component."""
         if isinstance(component, Proxy):
+            self._take_names(component)
             return component
         if id(component) in self._proxies:
             return self._proxies[id(component)]
@@ -52,7 +53,9 @@ class Adoption:
             elif value is not None:
                 references[name] = self._inside(REFERENCES[parameter.reference], value)
                 object.__setattr__(component, attribute, references[name])
-        step = Step(kind, self._name(kind, cls.__name__.lower()), cls.__name__.lower(), _fingerprint(component))
+        # Two objects are two components, whatever they are made of: sharing was the caller's decision. No address either:
+        # a cache that outlives this pipeline would take the next object at it for this one.
+        step = Step(kind, self._name(kind, cls.__name__.lower()), cls.__name__.lower(), uuid4().hex)
         instance = Instance(component, settings, references)
         self._shared.instances[step.fingerprint] = instance
         proxy = self._proxies[id(component)] = PROXIES[kind](step, instance)
@@ -65,14 +68,23 @@ class Adoption:
             return [self.adopt(kind, one) for one in value]
         return self.adopt(kind, value)
 
+    def _take_names(self, adopted: Proxy) -> None:
+        """Leave the names that another pipeline gave to the objects it shares with this one."""
+        self._names.update((proxy.step.kind, proxy.step.name) for proxy in walk([adopted]))
+
     def _name(self, kind: str, base: str) -> str:
-        key = f"{KINDS[kind]}.{base}"
-        self._names[key] = self._names.get(key, 0) + 1
-        return base if self._names[key] == 1 else f"{base}-{self._names[key]}"
+        name, number = base, 1
+        while (kind, name) in self._names:
+            number += 1
+            name = f"{base}-{number}"
+        self._names.add((kind, name))
+        return name
 
 
 def _kept(component: Any, name: str) -> tuple[str, Any]:
-    for attribute in (name, f"_{name}"):
+    # A property only shows what the other attribute keeps.
+    shown = isinstance(getattr(type(component), name, None), property)
+    for attribute in (f"_{name}", name) if shown else (name, f"_{name}"):
         value = getattr(component, attribute, _ABSENT)
         if value is not _ABSENT:
             return attribute, value
@@ -87,8 +99,3 @@ def _kept(component: Any, name: str) -> tuple[str, Any]:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else json.loads(json.dumps(value, default=str))
-
-
-def _fingerprint(component: Any) -> str:
-    # Two objects are two components, whatever they are made of: sharing was the caller's decision.
-    return blake2b(f"object {id(component)}".encode(), digest_size=16).hexdigest()

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config
-from hookrag.errors import ConfigError, PluginError
+from hookrag.errors import ConfigError, HookragError, PluginError
 from hookrag.instance import Instance
 from hookrag.proxies import PROXIES, Proxy
 from hookrag.signature import (
@@ -48,19 +48,27 @@ class Shared:
                 self.users[fingerprint] = self.users.get(fingerprint, 0) + 1
 
     def leave(self, proxies: Sequence[Proxy]) -> None:
-        """Close what nobody uses any more, those that refer before those referred to."""
+        """Close what nobody uses any more, those that refer before those referred to; the first error is raised at the end."""
         with self.lock:
-            idle: list[Instance] = []
-            for proxy in reversed(proxies):
-                fingerprint = proxy.step.fingerprint
-                if fingerprint not in self.users:
-                    continue
+            idle: list[tuple[Step, Instance]] = []
+            first: dict[str, Proxy] = {}  # two tables may share an instance, which is left once
+            for proxy in proxies:
+                first.setdefault(proxy.step.fingerprint, proxy)
+            for fingerprint, proxy in reversed(first.items()):
                 self.users[fingerprint] -= 1
                 if not self.users[fingerprint]:
                     del self.users[fingerprint]
-                    idle.append(self.instances.pop(fingerprint, proxy.instance))
-        for instance in idle:
-            instance.close()
+                    idle.append((proxy.step, self.instances.pop(fingerprint, proxy.instance)))
+        errors: list[HookragError] = []
+        for step, instance in idle:
+            try:
+                instance.close(step)
+            except HookragError as error:
+                errors.append(error)
+        for other in errors[1:]:
+            errors[0].add_note(str(other))
+        if errors:
+            raise errors[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +218,9 @@ class Builder:
                 continue
             try:
                 if parameter.reference is not None:
-                    references[key] = convert(value, _as_names(parameter.annotation), self.config.folder)
+                    names = convert(value, _as_names(parameter.annotation), self.config.folder)
+                    if names is not None:  # None, from Python, is the same as no key
+                        references[key] = names
                 else:
                     values[key] = convert(value, parameter.annotation, self.config.folder)
             except Mismatch as error:
@@ -295,7 +305,11 @@ def index_folder(config: Config) -> Path:
     """Where the journal and the embedded stores lie: `path` of [index], by default .hookrag beside the file."""
     index = config.tables.get("index", {})
     path = index.get("path", ".hookrag") if isinstance(index, Mapping) else ".hookrag"
-    return config.folder / Path(str(path)).expanduser()
+    try:
+        folder: Path = convert(path, Path, config.folder)
+    except Mismatch:  # noted when the [index] table was read
+        return config.folder / ".hookrag"
+    return folder
 
 
 def _as_names(annotation: Any) -> Any:

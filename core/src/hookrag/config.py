@@ -51,7 +51,10 @@ class Config:
                 raise ConfigError(
                     [f'override {path!r}: no such table; write "kind.name.key", as in "retrievers.bm25.k1"']
                 )
-            (tables[kind][name] if name else tables[kind])[key] = value
+            table = tables[kind][name] if name else tables[kind]
+            if not isinstance(table, dict):
+                raise ConfigError([f"override {path!r}: {kind}{f'.{name}' if name else ''} is no table"])
+            table[key] = value
         return Config(tables, self.path, self.folder, self.lines)
 
 
@@ -89,7 +92,7 @@ def _syntax(path: Path, text: str, message: str) -> str:
     if not found:
         return f"{path.name}: is not TOML: {message}"
     line, column = int(found[1]), int(found[2])
-    shown = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
+    shown = text.split("\n")[line - 1].rstrip("\r")
     return f"{path.name}:{line}: is not TOML: {message[: found.start()]}\n    {shown}\n    {' ' * (column - 1)}^"
 
 
@@ -102,7 +105,7 @@ def line_numbers(text: str) -> dict[tuple[str, ...], int]:
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     depth, quote = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other end of a line
         rest = line
         if depth == 0 and not quote:
             header, key = _HEADER.match(line), _KEY.match(line)

@@ -114,9 +114,12 @@ def _bad_row(dense: Any) -> int:
 
 def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
     """At most k hits, none twice, finite scores that descend, equal scores by chunk id."""
+    try:
+        scores = [hit.score for hit in found]
+    except (AttributeError, TypeError):
+        broken(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
     if len(found) > k:
         broken(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
-    scores = [hit.score for hit in found]
     # Distinct, sorted and with a finite sum is what nearly every list is; sets and sorts run in C, the loop below does not.
     if len(set(scores)) == len(scores) and sorted(scores, reverse=True) == scores and isfinite(sum(scores)):
         ordered = True
@@ -162,6 +165,8 @@ def rankings(call: Call, result: Any) -> None:
     for query, ranking in zip(call.items, result, strict=True):
         what = f"query {query.id!r}"
         _ranking(call, ranking, query.id, k, what)
+        if ranking.query.where is not query.where and ranking.query.where != query.where:
+            broken(call, f"returned {what} with another filter", "give back the query that came in")
         if query.where is not None or scope is not None:
             within(call, [hit.chunk for hit in ranking.hits], query.where, what)
 

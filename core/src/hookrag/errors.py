@@ -16,6 +16,9 @@ class ConfigError(HookragError):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
+        return type(self), (self.problems,)  # what processes send each other is made anew from its arguments
+
 
 class PluginError(HookragError):
     """An installed plugin cannot be loaded, or two of them claim one name."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+from hookrag.errors import ConfigError
 from hookrag.ingest import Target
 from hookrag.instance import walk
 from hookrag.proxies import EmbedderProxy, Proxy, StoreProxy
@@ -21,6 +22,15 @@ def stores_of(roots: Sequence[Proxy]) -> list[StoreProxy]:
 
 def targets_of(stores: Sequence[StoreProxy]) -> list[Target]:
     """The stores as ingest wants them. Opens their embedders: an identity says which weights they have."""
+    names = [store.step.name for store in stores]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                [
+                    f"two stores of the pipeline are called {name!r}, because each was in another pipeline before: "
+                    f"make the objects anew for this one, or describe it by a configuration"
+                ]
+            )
     return [_target(store) for store in stores]
 
 
@@ -35,7 +45,8 @@ def _target(store: StoreProxy) -> Target:
     if own is not None:
         store.open()
         identity.update({f"store.{key}": value for key, value in own().items()})
-    return Target(store.step.name, store, digest(identity), identity, keys)
+    fenced = bool(getattr(store.instance.component, "fenced", False))
+    return Target(store.step.name, store, digest(identity), identity, keys, fenced)
 
 
 def describe(prefix: str, proxy: Proxy) -> Flat:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from hookrag.calls import Call, Proceed
 from hookrag.errors import ComponentError, ContractError, HookragError
 from hookrag.protocols import Middleware
-from hookrag.request import check_deadline, current
+from hookrag.request import check_deadline, current, time_left
 from hookrag.trace import is_tracing, span
 from hookrag.values import Step
 
@@ -36,7 +36,8 @@ class Instance:
         self.plugin_version = plugin_version
         limit = getattr(component, "max_concurrency", None)
         self.limit: threading.Semaphore | None = threading.Semaphore(limit) if limit else None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._opening = False
         self._open = False
 
     def open(self, step: Step) -> None:
@@ -46,21 +47,43 @@ class Instance:
                 self._open_once(step)
 
     def _open_once(self, step: Step) -> None:
+        if self._opening:
+            raise ComponentError(
+                f"{step} (use = {step.use!r}) is called by its own open(): let open() use nothing that calls it back"
+            )
         if not self._open:
             start = getattr(self.component, "open", None)
             if start is not None:
-                with naming(step, "open"):
-                    start()
+                self._opening = True
+                try:
+                    with naming(step, "open"):
+                        start()
+                finally:
+                    self._opening = False
             self._open = True
 
-    def close(self) -> None:
+    def close(self, step: Step) -> None:
         """Close the component if it is open; it may be opened again."""
         with self._lock:
             if self._open:
                 self._open = False
                 end = getattr(self.component, "close", None)
                 if end is not None:
-                    end()
+                    with naming(step, "close"):
+                        end()
+
+    @contextmanager
+    def turn(self, doing: str) -> Iterator[None]:
+        """Be one of the `max_concurrency` callers. Raises DeadlineExceeded where none of the others is done in time."""
+        if self.limit is None:
+            yield
+            return
+        while not self.limit.acquire(timeout=time_left()):
+            check_deadline(doing)
+        try:
+            yield
+        finally:
+            self.limit.release()
 
 
 class naming:
@@ -126,7 +149,8 @@ class Operation:
             last is not None and last[1] is result and last[0].items is call.items and last[0].options == call.options
         )
         if not same:
-            self._check(call, result)
+            with naming(self.step, self.name):
+                self._check(call, result)
         return result
 
     def _chain(self, middleware: tuple[Middleware, ...]) -> Proceed:
@@ -146,9 +170,9 @@ class Operation:
             if instance.limit is None:
                 result = self._method(call.items, **options)
             else:
-                with instance.limit:
+                with instance.turn(f"{self.step} {self.name}"):
                     result = self._method(call.items, **options)
-        self._check(call, result)
+            self._check(call, result)
         return result
 
     def _run_noted(self, call: Call) -> Any:
@@ -170,10 +194,6 @@ class Operation:
                     f"and without it the result would be another; leave {name} out or use another {self.step.kind}"
                 )
         return kept
-
-    @property
-    def takes_emit(self) -> bool:
-        return self._accepts is None or "emit" in self._accepts
 
 
 def _surround(outer: Middleware, proceed: Proceed) -> Proceed:

@@ -174,6 +174,7 @@ class Pipeline:
 
         Takes the options of `answer`. Closing it, or leaving its `with` block, ends the writing at its next piece.
         """
+        self._check_open()
         return Stream(self._pool, lambda emit: self.answer(queries, k, emit=emit, **options))
 
     async def astream(self, queries: Questions, k: int | None = None, **options: Any) -> AsyncIterator[Any]:
@@ -196,6 +197,7 @@ class Pipeline:
 
     def scoped(self, where: str | Filter) -> Pipeline:
         """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch."""
+        self._check_open()
         scope = both(self._scope, self._filter(where))
         made = type(self).__new__(type(self))
         made._set_up(self._parts, self._shared, self._source, scope)
@@ -258,18 +260,26 @@ class Pipeline:
         where = Path(path).resolve()
         base = self._source.config.folder if self._source else Path.cwd()
         files = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
-        return self.index(
-            files,
-            source=str(where),
-            complete=True,
-            root=where if where.is_dir() else None,
-            prune=prune,
-            retry_failed=retry_failed,
-            dry_run=dry_run,
-            take_over=take_over,
-            rebuild=rebuild,
-            progress=progress,
-        )
+        counted = None
+        if progress is not None:
+            total, tell = files.count(), progress
+
+            def counted(now: Progress) -> None:
+                tell(replace(now, total=total))
+
+        with self._ingest(counted) as ingest:
+            return ingest.run(
+                files,
+                source=str(files.root),
+                under=files.under,
+                complete=True,
+                root=where if where.is_dir() else None,
+                prune=prune,
+                retry_failed=retry_failed,
+                dry_run=dry_run,
+                take_over=take_over,
+                rebuild=rebuild,
+            )
 
     def verify(self, *, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold; `repair` mends what differs."""
@@ -338,8 +348,7 @@ class Pipeline:
 
     @contextmanager
     def _serving(self, timeout: float | None, explain: bool, *, checked: bool = True) -> Iterator[None]:
-        if self._closed:
-            raise HookragError("the pipeline is closed")
+        self._check_open()
         seconds = self._parts.timeout if timeout is None else timeout
         until = None if seconds is None else monotonic() + seconds
         request = Request(self._parts.middleware, until, self._scope, explain, self._pool)
@@ -348,6 +357,10 @@ class Pipeline:
                 check_identity(self._parts.folder, targets_of(self.stores))
                 self._checked = True
             yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise HookragError("the pipeline is closed")
 
     def _k(self, k: int | None) -> int:
         kept = self._parts.k if k is None else k
@@ -380,5 +393,6 @@ class Pipeline:
         return made
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
+        self._check_open()
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(context.run, call))

@@ -93,7 +93,9 @@ class TokenizingEmbedder(Embedder, Tokenizing, Protocol):
 class Store(Protocol):
     """Keeps rows: chunks with the vectors made of them. Rows are immutable: inserted or deleted, never changed.
 
-    It names the chunker and the document-side embedders of its rows. What it returns is its own: callers may keep it.
+    It names the chunker and the document-side embedders of its rows. What it returns is its own: callers may keep it. A store
+    that says `fenced = True` cannot be reached by a write that is older than one it has seen: it compares versions, or lives in
+    the process that writes. After a run that was cut off, others are given time to settle.
     """
 
     @property
@@ -265,7 +267,7 @@ class Reader(Protocol):
         ...
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
-        """The documents of one file: called `id`, or by an id that the file gives them. Raises ReadError where it cannot be read."""
+        """The documents of one file, called `id` or as the file calls them. Raises ReadError where it cannot be read."""
         ...
 
 

@@ -69,7 +69,7 @@ class Proxy:
     def _ask(self, name: str, *arguments: Any) -> Any:
         """The value of an attribute or of a method that takes no batch, of the opened component."""
         self.open()
-        with naming(self.step, name):
+        with naming(self.step, name), self.instance.turn(f"{self.step} {name}"):
             value = getattr(self.instance.component, name)
             return value(*arguments) if callable(value) else value
 
@@ -167,6 +167,10 @@ class StoreProxy(Proxy):
         self._ask("sync")
 
     def scan(self) -> Iterator[list[RowKey]]:
+        if current().scope is not None:  # a key does not say what its row's metadata are
+            raise ComponentError(
+                f"{self.step} (use = {self.step.use!r}) cannot be scanned within a scope: use a search"
+            )
         self.open()
         with naming(self.step, "scan"):
             yield from self.instance.component.scan()
@@ -330,7 +334,8 @@ class GeneratorProxy(Proxy):
         seen: set[str] = set()
 
         def remember(event: Event) -> None:
-            seen.add(event.query_id)
+            if event.kind != "status":
+                seen.add(event.query_id)
             emit(event)
 
         result = self._generate(rankings, {"emit": remember})

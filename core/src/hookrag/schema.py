@@ -18,7 +18,7 @@ from hookrag.values import KINDS
 def config_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The schema of the whole file. A component that cannot be loaded accepts any key."""
     properties: dict[str, Any] = {
-        "pipelines": {"type": "object", "additionalProperties": _dataclass(PipelineTable)},
+        "pipelines": {"type": "object", "minProperties": 1, "additionalProperties": _dataclass(PipelineTable)},
         "index": _dataclass(IndexTable),
     }
     for kind, plural in KINDS.items():
@@ -33,6 +33,7 @@ def config_schema(catalogue: Catalogue) -> dict[str, Any]:
         "title": "hookrag.toml",
         "type": "object",
         "additionalProperties": False,
+        "required": ["pipelines"],
         "properties": properties,
     }
 
@@ -54,12 +55,20 @@ def _component(offer: Offer) -> dict[str, Any]:
     return {"title": offer.name, "properties": keys, "required": required, "additionalProperties": False}
 
 
+# What the pipeline's own checks ask for besides the types.
+_LEAST: Mapping[str, Mapping[str, int]] = {
+    "k": {"minimum": 1},
+    "threads": {"minimum": 1},
+    "timeout": {"exclusiveMinimum": 0},
+}
+
+
 def _dataclass(cls: type[PipelineTable] | type[IndexTable]) -> dict[str, Any]:
     hints: Mapping[str, Any] = get_type_hints(cls)
     keys: dict[str, Any] = {}
     required = []
     for one in fields(cls):
-        keys[one.name] = json_schema(hints[one.name])
+        keys[one.name] = {**json_schema(hints[one.name]), **_LEAST.get(one.name, {})}
         if one.default is NO_DEFAULT and one.default_factory is NO_DEFAULT:
             required.append(one.name)
         elif isinstance(one.default, str | int | float | Path):

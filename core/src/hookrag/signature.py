@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import types
 import typing
@@ -80,17 +81,15 @@ class Parameter:
     @property
     def reference(self) -> type | None:
         """The protocol that the parameter refers to, alone or in a list, a dict or an optional; None for a plain value."""
-        return _reference(self.annotation)
+        return next(iter(_references(self.annotation)), None)
 
 
-def _reference(annotation: Any) -> type | None:
+def _references(annotation: Any) -> list[type]:
+    """The different protocols in a type."""
     if isinstance(annotation, type) and annotation in REFERENCES:
-        return annotation
-    for inner in get_args(annotation) if get_origin(annotation) is not Literal else ():
-        found = _reference(inner)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    inner = get_args(annotation) if get_origin(annotation) is not Literal else ()
+    return list(dict.fromkeys(protocol for one in inner for protocol in _references(one)))
 
 
 def parameters(cls: type) -> dict[str, Parameter]:
@@ -99,14 +98,18 @@ def parameters(cls: type) -> dict[str, Parameter]:
     Raises PluginError where the constructor cannot serve as a schema: *args, **kwargs, or a parameter without a type.
     """
     where = f"{cls.__module__}.{cls.__qualname__}"
+    constructor = getattr(cls, "__init__")  # noqa: B009  # of the class, which a type checker takes for an object's
+    if (
+        getattr(constructor, "__module__", "") == "typing"
+    ):  # the one of Protocol: a class that names a protocol as its base has none
+        return {}
     signature = inspect.signature(cls)
     try:
         # Third parties may import the protocols for type checkers only; their names are known here all the same.
         known = {name: getattr(protocols, name) for name in ("LLM", *(t.__name__ for t in REFERENCES))}
-        constructor = getattr(cls, "__init__")  # noqa: B009  # of the class, which a type checker takes for an object's
         home = getattr(constructor, "__module__", cls.__module__)  # another's, where the constructor is inherited
         hints = typing.get_type_hints(constructor, known | vars(sys.modules[home]))
-    except NameError as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise PluginError(f"{where}: a type of its constructor cannot be resolved: {error}") from error
     found: dict[str, Parameter] = {}
     for parameter in signature.parameters.values():
@@ -114,6 +117,12 @@ def parameters(cls: type) -> dict[str, Parameter]:
             raise PluginError(f"{where}: the constructor takes *{parameter.name}; name every option, with its type")
         if parameter.name not in hints:
             raise PluginError(f"{where}: the parameter {parameter.name!r} of the constructor has no type")
+        referred = _references(hints[parameter.name])
+        if len(referred) > 1:
+            names = " and ".join(protocol.__name__ for protocol in referred)
+            raise PluginError(
+                f"{where}: the parameter {parameter.name!r} of the constructor is {names}: name one of them"
+            )
         found[parameter.name] = Parameter(parameter.name, hints[parameter.name], parameter.default)
     return found
 
@@ -143,7 +152,7 @@ def convert(value: Any, annotation: Any, folder: Path) -> Any:
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if annotation is Path and isinstance(value, str):
-        return folder / Path(value).expanduser()
+        return _path(value, folder)
     if origin in (list, tuple, Sequence) and isinstance(value, list | tuple):
         return [_convert_inner(item, inner[0], folder, f"[{index}]") for index, item in enumerate(value)]
     if origin in (dict, Mapping) and isinstance(value, Mapping):
@@ -157,6 +166,13 @@ def convert(value: Any, annotation: Any, folder: Path) -> Any:
     raise Mismatch(f"must be {type_name(annotation)}, got {shown(value)}")
 
 
+def _path(value: str, folder: Path) -> Path:
+    try:
+        return folder / Path(value).expanduser()
+    except RuntimeError as error:
+        raise Mismatch(f"must be a path, got {shown(value)}: there is no such home folder") from error
+
+
 def _convert_inner(value: Any, annotation: Any, folder: Path, path: str) -> Any:
     try:
         return convert(value, annotation, folder)
@@ -167,8 +183,8 @@ def _convert_inner(value: Any, annotation: Any, folder: Path, path: str) -> Any:
 def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: Path) -> Any:
     if isinstance(value, str) and str in choices and Path in choices:
         # A name or a path ("all-MiniLM-L6-v2", "models/mine"): a path where there is something.
-        path = folder / Path(value).expanduser()
-        return path if path.exists() else value
+        path = _path(value, folder)
+        return path if os.path.exists(path) else value  # pathlib's raises where a name is too long for one of a file
     for choice in choices:
         if choice is type(None):
             if value is None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextvars
 import queue
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from hookrag.errors import HookragError
 from hookrag.protocols import Emit
 from hookrag.values import Answer, Event
+
+_CLOSED = "the stream was closed before the answer was whole"
 
 
 class Cancelled(HookragError):
@@ -27,18 +29,13 @@ class Stream:
     def __init__(self, pool: ThreadPoolExecutor, write: Callable[[Emit], list[Answer]]) -> None:
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._stopped = False
-        self._write = write
-        self._future = pool.submit(contextvars.copy_context().run, self._run)
-
-    def _run(self) -> list[Answer]:
-        try:
-            return self._write(self._emit)
-        finally:
-            self._events.put(None)
+        self._future = pool.submit(contextvars.copy_context().run, write, self._emit)
+        # Not in the writer: one that was cancelled before a thread took it up has an end as well.
+        self._future.add_done_callback(lambda _: self._events.put(None))
 
     def _emit(self, event: Event) -> None:
         if self._stopped:
-            raise Cancelled("the stream was closed before the answer was whole")
+            raise Cancelled(_CLOSED)
         self._events.put(event)
 
     def __iter__(self) -> Iterator[Event]:
@@ -49,11 +46,14 @@ class Stream:
             self.close()
             raise
         self._events.put(None)  # a second loop ends at once instead of waiting
-        self._future.result()  # an error of the writer is the reader's
+        self.answers()  # an error of the writer is the reader's
 
     def answers(self) -> list[Answer]:
         """The answers, in the order of the questions. Raises what the writer raised."""
-        return self._future.result()
+        try:
+            return self._future.result()
+        except CancelledError:
+            raise Cancelled(_CLOSED) from None
 
     def close(self) -> None:
         """End the writing at its next piece."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,14 +35,14 @@ class Span:
             yield from child.walk()
 
     def to_json(self) -> dict[str, Any]:
-        """The tree as JSON values; seconds are rounded to microseconds."""
+        """The tree as JSON values; seconds are rounded to microseconds, and what JSON has no value for becomes text."""
         return {
             "component": str(self.step) if self.step else None,
             "use": self.step.use if self.step else None,
             "operation": self.operation,
             "items": self.items,
             "seconds": round(self.seconds, 6),
-            "notes": self.notes,
+            "notes": json.loads(json.dumps(self.notes, default=str)),
             "error": self.error,
             "children": [child.to_json() for child in self.children],
         }

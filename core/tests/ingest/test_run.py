@@ -6,15 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from hookrag import Document, chunk_of
-from hookrag.ingest import Ingest, Item, Skipped
+from hookrag import Document
+from hookrag.ingest import Ingest, Skipped
 
 from .fakes import FakeStore, Letters, Words, run, target
-
-
-def item(id, text_or_documents, key="1"):
-    documents = text_or_documents if isinstance(text_or_documents, list) else [Document(id, text_or_documents)]
-    return Item(id, key, lambda: iter(documents), f"files/{id}")
 
 
 def test_new_changed_unchanged_and_removed(tmp_path):
@@ -74,26 +69,6 @@ def test_all_tokens_of_a_text_are_vectors_where_the_store_wants_them(tmp_path):
     store = FakeStore("s", embedders={"multi": Letters()})
     run(tmp_path, [store], [("a", "ab")])
     assert [row.multi.tolist() for row in store.rows.values()] == [[[97.0], [98.0]]]
-
-
-def test_a_chunk_that_others_lie_in_has_no_vector(tmp_path):
-    class Nested(Words):
-        def chunk(self, documents):
-            whole = [chunk_of(one, 0, len(one.text), level="parent") for one in documents]
-            parts = super().chunk(documents)
-            from dataclasses import replace
-
-            return [[w, *(replace(part, parent=w.id) for part in some)] for w, some in zip(whole, parts, strict=True)]
-
-    letters = Letters()
-    store = FakeStore("s", chunker=Nested(), embedders={"dense": letters})
-    run(tmp_path, [store], [("a", "one\ntwo")])
-    assert letters.texts == ["one", "two"]
-    assert {row.chunk.text: row.dense is None for row in store.rows.values()} == {
-        "one\ntwo": True,
-        "one": False,
-        "two": False,
-    }
 
 
 def test_a_line_inserted_above_embeds_only_itself(tmp_path):

@@ -143,12 +143,6 @@ class LosesParents(FileStore):
         return [row and replace(row, chunk=replace(row.chunk, parent=None)) for row in found]
 
 
-class NeedsVectors(FileStore):
-    def put(self, rows, *, version):
-        super().put([row for row in rows if row.dense is not None], version=version)
-        return {row.chunk.id: "no vector" for row in rows if row.dense is None}
-
-
 class MatchesPrefixes(FileStore):
     def drop(self, chunk_ids, *, version):
         gone = [name for name in self.rows if any(one in ("*", "") or name == one for one in chunk_ids)]
@@ -286,11 +280,6 @@ BAD = [
     ),
     (LosesNul, ["check_odd_rows_are_kept_or_refused"], "than was put: row.chunk.text"),
     (LosesParents, ["check_rows_are_fetched_whole"], "than was put: row.chunk.parent"),
-    (
-        NeedsVectors,
-        ["check_rows_without_vectors_are_kept"],
-        "keep it: parents are fetched, not searched",
-    ),
     (MatchesPrefixes, ["check_odd_ids_find_nothing"], "pass ids as parameters, never inside an expression"),
     (
         CountsMissing,

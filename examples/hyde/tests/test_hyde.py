@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hookrag import Completion, HookragError, Identity, Vectors, tracing
 from hyde import PROMPT, Hyde
-
-MODEL = Path(os.environ.get("HOOKRAG_MODELS", Path(__file__).parents[3] / ".models")) / "all-MiniLM-L6-v2"
 
 
 class Writer:
@@ -120,7 +115,7 @@ def test_settings():
 def test_a_good_passage_finds_what_the_question_does_not():
     from hookrag_transformers.embedder import TransformersEmbedder
 
-    minilm = TransformersEmbedder(model=str(MODEL), threads=1)
+    minilm = TransformersEmbedder(model="all-MiniLM-L6-v2", threads=1)
     minilm.open()
     texts = [
         "Bark is the outermost layer of the stems of woody plants.",

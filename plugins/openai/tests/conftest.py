@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from hookrag_transformers.models import models_folder
 
 HERE = Path(__file__).parent
 KEY = "sk-of-the-test-server"
@@ -21,9 +21,9 @@ WEIGHTS = "smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"
 @pytest.fixture(scope="session")
 def smollm2(tmp_path_factory) -> Iterator[str]:
     """The address of a server with SmolLM2-135M-Instruct, a window of 2048 and the key KEY."""
-    weights = Path(os.environ.get("HOOKRAG_MODELS", HERE.parents[2] / ".models")) / WEIGHTS
+    weights = models_folder() / WEIGHTS
     if not weights.exists():
-        pytest.fail(f"{weights} is missing: download the models, or set HOOKRAG_MODELS to the folder that has them")
+        pytest.fail(f"{weights} is missing: hookrag models fetch smollm2-135m-instruct")
     log = tmp_path_factory.mktemp("server") / "log"
     with (
         log.open("wb") as errors,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
-from hookrag.cli.terminal import print_error, print_json
+from hookrag.cli.terminal import print_error, print_json, styled
 from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pipeline_option
 @click.option("-k", type=click.IntRange(1), help="How many chunks the answer may rest on.")
 @click.option("--where", help="A filter on the declared metadata, as in 'lang == \"en\"'.")
-@click.option("--timeout", type=float, help="Seconds that the answer may take.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds that the answer may take.")
 @json_option
 def ask(
     questions: tuple[str, ...],
@@ -44,7 +44,7 @@ def ask(
         if questions and as_json:
             print_json([answer_json(answer) for answer in made.answer(list(questions), k, **options)])
             return
-        if not questions and sys.stdin.isatty():
+        if not questions and not as_json and sys.stdin.isatty():
             _converse(made, k, options)
             return
         for question in questions or (line.strip() for line in sys.stdin):
@@ -61,7 +61,9 @@ def _converse(pipeline: Pipeline, k: int | None, options: dict[str, Any]) -> Non
     while True:
         try:
             question = click.prompt("", prompt_suffix="> ", default="", show_default=False, err=True).strip()
-        except click.Abort:
+        except click.Abort as end:
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise
             return
         if not question:
             return
@@ -81,7 +83,7 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
             if event.kind == "text":
                 click.echo(event.text, nl=False)
             elif event.kind == "status":
-                click.echo(click.style(event.text, dim=True), err=True)
+                click.echo(styled(event.text, dim=True), err=True)
         click.echo()
         answer = stream.answers()[0]
     sources = answer_sources(answer)
@@ -89,7 +91,7 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
         click.echo()
         for line in sources:
             click.echo(line)
-    click.echo(click.style(f"{perf_counter() - started:.2f} s", dim=True), err=True)
+    click.echo(styled(f"{perf_counter() - started:.2f} s", dim=True), err=True)
 
 
 def answer_sources(answer: Answer) -> list[str]:

@@ -58,7 +58,9 @@ def opened(config: Path | None, pipeline: str) -> Iterator[Pipeline]:
     with Pipeline.from_config(config_path(config), pipeline=pipeline) as made:
         if os.environ.get("HOOKRAG_TRACE"):
             with tracing() as trace:
-                yield made
-            print_trace(trace)
+                try:
+                    yield made
+                finally:
+                    print_trace(trace)
         else:
             yield made

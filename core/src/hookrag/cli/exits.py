@@ -20,12 +20,13 @@ class Exit(IntEnum):
 
 
 def code_of(error: BaseException) -> Exit | None:
-    """The exit code for an error of hookrag; None for any other, which is a defect and keeps its traceback."""
+    """The exit code for an error of hookrag or of a file; None for any other, which is a defect and keeps its traceback."""
     for kind, code in (
         (ConfigError, Exit.USAGE),
         (IngestRefused, Exit.REFUSED),
         (IndexLocked, Exit.LOCKED),
         (HookragError, Exit.FAILED),
+        (OSError, Exit.FAILED),
     ):
         if isinstance(error, kind):
             return code

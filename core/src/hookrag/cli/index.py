@@ -86,7 +86,9 @@ def _show(path: Path, report: Report) -> None:
     phases = ", ".join(f"{name} {value:.1f}" for name, value in report.seconds.items() if value >= 0.05)
     click.echo(f"{path}: {told}; {report.chunks} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else ""))
     for store, count in sorted(report.lacking.items()):
-        click.echo(f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True)
+        click.echo(
+            f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True
+        )
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {reason}")
     _list("failed", report.failed)

@@ -55,6 +55,18 @@ class Lazy(click.Group):
         offer = _plugin_commands().get(cmd_name)
         return offer.load() if offer else None
 
+    def invoke(self, ctx: click.Context) -> Any:
+        # Caught here, because click makes its own of both further out: an Abort without notes, and exit code 1.
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            click.echo("\n".join(getattr(interrupt, "__notes__", ["stopped"])), err=True)
+            raise click.exceptions.Exit(Exit.INTERRUPTED) from interrupt
+        except BrokenPipeError as error:
+            # The reader of a pipe went away (`| head`): nothing is wrong here.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(Exit.DONE) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -101,13 +113,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(Exit.USAGE)
-    except KeyboardInterrupt:
-        click.echo("stopped: whatever was begun is whole, and the same command goes on from here", err=True)
-        sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe went away (`| head`): nothing is wrong here.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         code = code_of(error)
         if code is None:

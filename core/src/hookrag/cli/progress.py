@@ -22,9 +22,13 @@ def told(progress: Progress) -> str:
     indexed = progress.new + progress.changed
     rate = progress.chunks / progress.seconds if progress.seconds > 0 else 0.0
     failed = f", {progress.failed} failed" if progress.failed else ""
+    of = f"/{progress.total}" if progress.total else ""
+    left = ""
+    if progress.total and progress.items:
+        left = f", about {progress.seconds / progress.items * (progress.total - progress.items):.0f} s left"
     return (
-        f"{progress.phase}: {progress.items} items, {indexed} documents indexed, {progress.unchanged} unchanged{failed}, "
-        f"{progress.chunks} chunks, {rate:.0f} chunks/s, {progress.seconds:.0f} s"
+        f"{progress.items}{of} files, {indexed} documents indexed, {progress.unchanged} unchanged{failed}, "
+        f"{progress.chunks} chunks, {rate:.0f} chunks/s, {progress.seconds:.0f} s{left}"
     )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
-from hookrag.cli.terminal import print_json
-from hookrag.errors import ReadError
+from hookrag.cli.terminal import print_json, styled
+from hookrag.errors import HookragError, ReadError
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
@@ -41,9 +41,7 @@ BATCH = 64
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a TREC run of documents, each scored by its best chunk.",
 )
-@click.option(
-    "--unit", type=click.Choice(["document", "chunk"]), default="document", show_default=True, help="What a run ranks."
-)
+@click.option("--unit", type=click.Choice(["document", "chunk"]), help="What a run ranks; documents unless given.")
 @json_option
 def search(
     query: tuple[str, ...],
@@ -54,7 +52,7 @@ def search(
     explain: bool,
     queries_file: Path | None,
     run_file: Path | None,
-    unit: str,
+    unit: str | None,
     as_json: bool,
 ) -> None:
     """Find the chunks that match best.
@@ -68,6 +66,10 @@ def search(
         raise click.UsageError("give either a QUERY or --queries FILE")
     if run_file is not None and queries_file is None:
         raise click.UsageError("--run needs --queries FILE: a run is about many queries")
+    if run_file is None and unit is not None:
+        raise click.UsageError("--unit needs --run FILE: it says what a run ranks")
+    if run_file is not None and (explain or as_json):
+        raise click.UsageError("--run writes ranks and scores only: leave out --run, or --explain and --json")
     with opened(config, pipeline) as made:
         if queries_file is None:
             rankings = made.retrieve([" ".join(query)], k, where=where, explain=explain)
@@ -75,7 +77,7 @@ def search(
             return
         queries = read_queries(queries_file)
         if run_file is not None:
-            _write_run(made, queries, run_file, k or 100, where, unit)
+            _write_run(made, queries, run_file, k or 100, where, unit or "document")
             return
         for batch in _batches(queries):
             for ranking in made.retrieve(batch, k, where=where, explain=explain):
@@ -87,22 +89,25 @@ def read_queries(path: Path) -> list[Query]:
     from hookrag.values import Query
 
     found: dict[str, Query] = {}
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-                name, text = str(record["_id"]), record["text"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ReadError(
-                    f'{path}:{number}: must be an object {{"_id": ..., "text": ...}}, got {line.strip()[:80]!r}'
-                ) from error
-            if not isinstance(text, str):
-                raise ReadError(f"{path}:{number}: text must be a string, got {type(text).__name__}")
-            if name in found:
-                raise ReadError(f"{path}:{number}: the id {name!r} occurs twice")
-            found[name] = Query(name, text)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            name, text = str(record["_id"]), record["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReadError(
+                f'{path}:{number}: must be an object {{"_id": ..., "text": ...}}, got {line.strip()[:80]!r}'
+            ) from error
+        if not isinstance(text, str):
+            raise ReadError(f"{path}:{number}: text must be a string, got {type(text).__name__}")
+        if name in found:
+            raise ReadError(f"{path}:{number}: the id {name!r} occurs twice")
+        found[name] = Query(name, text)
     return list(found.values())
 
 
@@ -113,24 +118,37 @@ def _batches(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
 
 def _write_run(pipeline: Pipeline, queries: Sequence[Query], path: Path, k: int, where: str | None, unit: str) -> None:
     """Write the run beside its place and move it there when it is whole."""
-    from hookrag.grouping import by_document
-
     started = perf_counter()
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as out:
-        for batch in _batches(queries):
-            if unit == "document":
-                found = by_document(lambda q, depth: pipeline.retrieve(q, depth, where=where), batch, k)
-            else:
-                found = [[(h.chunk.id, h.score) for h in r.hits] for r in pipeline.retrieve(batch, k, where=where)]
-            for query, ranked in zip(batch, found, strict=True):
-                for rank, (name, score) in enumerate(ranked, 1):
-                    out.write(f"{query.id} Q0 {name} {rank} {score:.9g} hookrag\n")
-    part.replace(path)
+    try:
+        with part.open("w", encoding="utf-8") as out:
+            for batch in _batches(queries):
+                out.writelines(_run_lines(pipeline, batch, k, where, unit))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     seconds = perf_counter() - started
     click.echo(
         f"{path}: {len(queries)} queries in {seconds:.1f} s, {len(queries) / max(seconds, 1e-9):.1f} a second", err=True
     )
+
+
+def _run_lines(pipeline: Pipeline, batch: Sequence[Query], k: int, where: str | None, unit: str) -> Iterator[str]:
+    from hookrag.grouping import by_document
+
+    if unit == "document":
+        found = by_document(lambda q, depth: pipeline.retrieve(q, depth, where=where), batch, k)
+    else:
+        found = [[(h.chunk.id, h.score) for h in r.hits] for r in pipeline.retrieve(batch, k, where=where)]
+    for query, ranked in zip(batch, found, strict=True):
+        for rank, (name, score) in enumerate(ranked, 1):
+            for one in (query.id, name):
+                if len(one.split()) != 1:
+                    raise HookragError(
+                        f"the id {one!r} cannot be in a TREC run, whose columns end at white space: "
+                        f"rename it, or leave out --run to get JSON lines"
+                    )
+            yield f"{query.id} Q0 {name} {rank} {score:.9g} hookrag\n"
 
 
 def ranking_json(ranking: Ranking, explain: bool) -> dict[str, Any]:
@@ -170,8 +188,8 @@ def _show(ranking: Ranking, explain: bool) -> None:
         return
     for rank, hit in enumerate(ranking.hits, 1):
         chunk = hit.chunk
-        head = click.style(f"{rank:>3}  {chunk.document_id}:{chunk.start}-{chunk.end}", bold=True)
-        score = click.style(f"{ranking.kind.name} {hit.score:.4g}", dim=True)
+        head = styled(f"{rank:>3}  {chunk.document_id}:{chunk.start}-{chunk.end}", bold=True)
+        score = styled(f"{ranking.kind.name} {hit.score:.4g}", dim=True)
         title = f"  {chunk.context}" if chunk.context else ""
         click.echo(f"{head}{title}  {score}")
         click.echo(f"     {_excerpt(chunk.text)}")
@@ -179,7 +197,7 @@ def _show(ranking: Ranking, explain: bool) -> None:
             for part in hit.parts:
                 terms = f"  {', '.join(part.terms)}" if part.terms else ""
                 click.echo(
-                    click.style(f"     {part.source}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
+                    styled(f"     {part.source}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
                 )
 
 

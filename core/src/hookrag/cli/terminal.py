@@ -14,23 +14,33 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def on_terminal() -> bool:
+    """Whether standard output is a terminal; it may be closed."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def styled(text: str, **look: Any) -> str:
+    """The text in a colour or weight, unless NO_COLOR is set."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, **look)
+
+
 def console() -> Console:
     """Standard output. In a pipe it has no colour, no box and no width to wrap at."""
     from rich.console import Console
 
-    if sys.stdout.isatty():
+    if on_terminal():
         return Console(highlight=False)
     return Console(highlight=False, no_color=True, width=10_000, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if on_terminal() else None))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal, tab-separated lines in a pipe."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         for row in rows:
             click.echo("\t".join(row))
         return
@@ -47,7 +57,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def print_error(error: BaseException) -> None:
     """The message of an error with its notes on standard error."""
     message = str(error) or type(error).__name__
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    if isinstance(error, OSError) and error.strerror:
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    click.echo(f"{styled('error:', fg='red', bold=True)} {message}", err=True)
     for note in getattr(error, "__notes__", ()):
         click.echo(f"  {note}", err=True)
     if os.environ.get("HOOKRAG_DEBUG"):
@@ -58,4 +70,4 @@ def print_error(error: BaseException) -> None:
 
 def print_trace(trace: Any) -> None:
     """The tree of what happened, on standard error."""
-    click.echo(click.style(str(trace), dim=True), err=True)
+    click.echo(styled(str(trace), dim=True), err=True)

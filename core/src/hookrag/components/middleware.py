@@ -44,28 +44,46 @@ class Retry:
     def around(self, call: Call, proceed: Proceed, /) -> Any:
         if self.kinds is not None and call.step.kind not in self.kinds:
             return proceed(call)
+        # What a component inside gave up on fails again: tried by all who called it, four attempts would become 4 ** depth.
+        given_up: list[BaseException] = current().state.setdefault(self, [])
         streamed, watched = _watch(call)
         try:
             return proceed(watched)
-        except TransientError:
-            if streamed or self.attempts == 1:
+        except TransientError as error:
+            if streamed or self.attempts == 1 or any(error is one for one in given_up):
                 raise
-        return self._again(watched, streamed, proceed)
+            first = error
+        try:
+            return self._again(watched, streamed, proceed, first)
+        except TransientError as error:
+            given_up.append(error)
+            raise
 
-    def _again(self, call: Call, streamed: list[bool], proceed: Proceed) -> Any:
+    def _again(self, call: Call, streamed: list[bool], proceed: Proceed, first: TransientError) -> Any:
         # Loaded at the first failure: most processes never need it.
-        from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+        from tenacity import (
+            Retrying,
+            retry_if_exception,
+            stop_after_attempt,
+            stop_before_delay,
+            wait_random_exponential,
+        )
+
+        def attempt() -> Any:
+            if retrying.statistics["attempt_number"] == 1:
+                raise first  # has been made: what is left is to wait and to make the others
+            note(retries=1)
+            return proceed(call)
 
         left = time_left()
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, TransientError) and not streamed),
-            stop=stop_after_attempt(self.attempts - 1)
-            | stop_after_delay(self.seconds if left is None else min(self.seconds, left)),
+            stop=stop_after_attempt(self.attempts)
+            | stop_before_delay(self.seconds if left is None else min(self.seconds, left)),
             wait=wait_random_exponential(multiplier=self.wait, max=5),
-            before=lambda _: note(retries=1),
             reraise=True,
         )
-        return retrying(proceed, call)
+        return retrying(attempt)
 
 
 def _watch(call: Call) -> tuple[list[bool], Call]:
@@ -184,8 +202,8 @@ class Budget:
         self._spent = {"calls": 0, "tokens": 0}
 
     def around(self, call: Call, proceed: Proceed, /) -> Any:
-        if call.step.kind not in self.kinds:
-            return proceed(call)
+        if call.step.kind not in self.kinds or (call.step.kind == "llm" and call.operation == "count"):
+            return proceed(call)  # counting tokens answers nothing
         spent = self._spent if self.per == "process" else current().state.setdefault(self, {"calls": 0, "tokens": 0})
         with self._lock:
             for what, limit in (("calls", self.calls), ("tokens", self.tokens)):
@@ -227,7 +245,7 @@ class Redact:
         self.kinds = kinds
 
     def around(self, call: Call, proceed: Proceed, /) -> Any:
-        if call.step.kind not in (self.kinds or ("embedder", "llm")) or call.operation not in ("embed", "complete"):
+        if call.step.kind not in (self.kinds or ("embedder", "llm")):
             return proceed(call)
         return proceed(replace(call, items=[self._mask(item) for item in call.items]))
 

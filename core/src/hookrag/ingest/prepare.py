@@ -204,15 +204,12 @@ class Preparer:
     ) -> list[_Need]:
         """The rows that need vectors from an embedder; those that need none, or have them in the store, go to `found`."""
         new = [chunk for chunk in chunks.values() if chunk.id not in live]
-        # A chunk that others lie in is there to be shown, not to be found by its vector.
-        parents = {chunk.parent for chunk in chunks.values()}
-        bare = [chunk for chunk in new if not target.embed_key or chunk.id in parents]
-        for chunk in bare:
-            found[chunk.id] = self._row(chunk)
-        wanted = [chunk for chunk in new if chunk.id not in found]
-        if live and wanted:
-            self._reuse(target, wanted, live, found)
-        return [_Need(work, target, chunk) for chunk in wanted if chunk.id not in found]
+        if not target.embed_key:
+            found.update((chunk.id, self._row(chunk)) for chunk in new)
+            return []
+        if live and new:
+            self._reuse(target, new, live, found)
+        return [_Need(work, target, chunk) for chunk in new if chunk.id not in found]
 
     def _reuse(
         self, target: Target, wanted: Sequence[Chunk], live: Mapping[str, tuple[int, int]], found: dict[str, Row]

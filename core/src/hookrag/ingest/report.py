@@ -22,7 +22,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: items of the source that were looked at, documents of each fate, chunks, and vectors made."""
+    """How far a run is: items of the source that were looked at, documents of each fate, chunks, and vectors made.
+
+    `total` is how many items there are, 0 where that is not known.
+    """
 
     phase: Phase
     items: int
@@ -33,6 +36,7 @@ class Progress:
     chunks: int
     embedded: int
     seconds: float
+    total: int = 0
 
 
 @dataclass(slots=True)

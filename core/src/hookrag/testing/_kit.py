@@ -73,7 +73,7 @@ def opened(kind: str, make: Make, folder: Path | None = None) -> Iterator[Any]:
 def close(proxy: Any) -> None:
     """Close a component and all it refers to, those that refer first."""
     for inner in reversed(list(walk([proxy]))):
-        inner.instance.close()
+        inner.instance.close(inner.step)
 
 
 def options_of(proxy: Any, operation: str) -> frozenset[str]:

@@ -276,7 +276,7 @@ def check_identity_is_stable(make: Make) -> str | None:
     """`identity()` is the same after closing and opening, and for another embedder made alike."""
     with opened("embedder", make) as embedder:
         first = embedder.identity()
-        embedder.instance.close()
+        embedder.instance.close(embedder.step)
         again = embedder.identity()
     with opened("embedder", make) as embedder:
         other = embedder.identity()

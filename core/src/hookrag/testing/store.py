@@ -18,7 +18,7 @@ from typing import Any
 from hookrag.filters import matches
 from hookrag.testing._kit import Check, Make, difference, opened, require, temporary_folder
 from hookrag.testing._store_card import CARD_CHECKS
-from hookrag.testing._store_search import SEARCH_CHECKS, SEARCHES
+from hookrag.testing._store_search import SEARCH_CHECKS
 from hookrag.testing.general import Trial, general_checks
 from hookrag.testing.samples import EDGE_FILTERS, FILTERS, chunks, documents, filters, odd_chunks, put, rows_of
 from hookrag.values import Chunk, Document, Row, chunk_of, derived
@@ -96,40 +96,6 @@ def check_fetch_gives_vectors_when_asked(make: Make) -> str | None:
         (bare,) = store.fetch([rows[0].chunk.id])
         given = [output for output in OUTPUTS if getattr(bare, output) is not None]
         require(not given, store, f"gives {given} vectors unasked", "None for vectors unless fetch(..., vectors=True)")
-    return None
-
-
-def check_rows_without_vectors_are_kept(make: Make) -> str | None:
-    """A row without vectors, as that of a parent chunk, is kept, told and fetched, and no search of vectors finds it."""
-    with opened("store", make) as store:
-        rows = put(store, chunks()[:3])
-        whole = Document("parent", "The larger text that other chunks lie in.", "", {"lang": "en"})
-        bare = Row(chunk_of(whole, 0, len(whole.text), level="parent"), "kit", 5)
-        refused = store.put([bare], version=1)
-        store.sync()
-        require(
-            not refused,
-            store,
-            f"refuses a row without vectors: {refused}",
-            "keep it: parents are fetched, not searched",
-        )
-        for kept in store.fetch([bare.chunk.id], vectors=True):
-            _require_same_row(store, kept, bare, "that has no vectors", vectors=True)
-        require(
-            store.count() == len(rows) + 1 and _keys(store)[bare.chunk.id] == 1,
-            store,
-            f"counts {store.count()} of {len(rows) + 1} rows, one of them without vectors",
-            "count() and scan() tell rows without vectors too",
-        )
-        for search in SEARCHES:
-            if search.output in store.embedders and store.can(search.name):
-                (found,) = search.find(store, search.queries(store, [whole.text]))
-                require(
-                    bare.chunk.id not in {hit.chunk.id for hit in found},
-                    store,
-                    f"finds a row without vectors in {search.name}",
-                    "search the rows that have such a vector",
-                )
     return None
 
 
@@ -347,7 +313,6 @@ CHECKS: tuple[Check, ...] = (
     check_rows_survive_reopening,
     check_rows_are_fetched_whole,
     check_fetch_gives_vectors_when_asked,
-    check_rows_without_vectors_are_kept,
     check_put_is_idempotent,
     check_put_of_nothing_is_taken,
     check_dropped_rows_are_gone,

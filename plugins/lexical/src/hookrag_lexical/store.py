@@ -44,6 +44,7 @@ class Lexical:
     """
 
     version = 1
+    fenced = True  # there is no server that a late write could reach
 
     def __init__(
         self,

@@ -62,16 +62,12 @@ class Milvus:
     the environment variable that holds the server's token. `m`, `ef_construction` and `ef` belong to the HNSW index; a search
     uses max(ef, 2 k). `timeout` is for one call, in seconds; what takes longer fails as transient.
 
-    Rows are not fenced: `version` is not kept. They survive the death of the process, not a loss of power (Milvus Lite does not
-    fsync them). Equal scores are ordered by chunk id, but which of several rows that tie at the k-th place are returned is the
-    engine's choice.
+    `version` is not kept: the embedded engine is fenced because its writes end with its process, a server is not. Rows survive
+    the death of the process, not a loss of power (Milvus Lite does not fsync them). Equal scores are ordered by chunk id, but
+    which of several rows that tie at the k-th place are returned is the engine's choice.
     """
 
     version = 1
-    fenced = False
-    durable = "process"
-    concurrent_readers = False
-    alias = False
 
     def __init__(
         self,
@@ -108,6 +104,7 @@ class Milvus:
         self.embedders = {"dense": embedder}
         self.path = path
         self.uri = uri
+        self.fenced = uri is None
         self.token_env = token_env
         self.collection = collection
         self.metric: Literal["COSINE", "IP"] = metric
