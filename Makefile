@@ -1,7 +1,8 @@
 # Everything happens in .venv; each step does its own set-up and is quick when nothing changed.
 #   make demo    index the documentation and a small corpus, and ask three questions
 #   make test    lint, types, import layers, and every test
-#   make soak    what takes longer than the tests may
+#   make soak    8,000 random histories of the ingest, cut off at any step
+#   make bench   the framework's own time
 #   make clean   remove the environment and what the demo made
 
 PYTHON ?= python3
@@ -35,7 +36,10 @@ layers: $(VENV)/.test
 	@tail -n 2 $(VENV)/layers.log
 
 soak: $(VENV)/.test
-	@$(BIN)/python -m pytest -m "slow or not slow" --soak
+	@HOOKRAG_HISTORIES=4000 $(BIN)/python -m pytest core/tests/ingest/test_history.py --quiet
+
+bench: $(VENV)/.demo
+	@$(BIN)/python benchmarks/overhead.py
 
 # The environment has what the demo needs; the tools for tests come on top, so that a newcomer does not wait for them.
 

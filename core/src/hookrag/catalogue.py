@@ -100,9 +100,14 @@ class Catalogue:
         if api is None:
             raise PluginError(f"plugin {name!r} does not say which hooks it was made for: add `hookrag_api = {API}`")
         if api != API:
-            older = "the plugin" if api < API else "hookrag"
-            raise PluginError(f"plugin {name!r} is made for version {api} of the hooks, this is {API}: upgrade {older}")
-        manager.register(plugin, name)
+            older = "the plugin" if isinstance(api, int) and api < API else "hookrag"
+            raise PluginError(
+                f"plugin {name!r} is made for version {api!r} of the hooks, this is {API}: upgrade {older}"
+            )
+        try:
+            manager.register(plugin, name)
+        except ValueError as error:
+            raise PluginError(f"plugin {name!r} is there already: give each plugin once, under its own name") from error
         try:
             manager.check_pending()
         except pluggy.PluginValidationError as error:

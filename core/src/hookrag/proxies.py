@@ -112,7 +112,10 @@ class EmbedderProxy(Proxy):
 
 
 class StoreProxy(Proxy):
-    """A store within the request's scope, which is AND-ed to every search and count; a fetch leaves out what is outside."""
+    """A store within the request's scope, which is AND-ed to every search and count.
+
+    A fetch leaves out what is outside; a scan is refused.
+    """
 
     def __init__(self, step: Step, instance: Instance) -> None:
         super().__init__(step, instance)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import random
 import re
 import shutil
@@ -201,8 +202,12 @@ def quick_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: connect(*a, factory=Quick, **k))
 
 
+# `make soak` asks for thousands.
+HISTORIES = int(os.environ.get("HOOKRAG_HISTORIES", "60"))
+
+
 @pytest.mark.parametrize("restore", [False, True], ids=["", "restore"])
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, HISTORIES, 20))
 def test_random_histories_lose_nothing_and_leave_nothing(quick_commits, tmp_path, restore, first):
     for seed in range(first, first + 20):
         folder = tmp_path / str(seed)
