@@ -103,7 +103,7 @@ def test_check(indexed: Path, tmp_path: Path) -> None:
         (indexed / "hookrag.toml")
         .read_text()
         .replace("size = 200", 'size = "many"')
-        .replace("depth = 50", "depht = 50")
+        .replace("depth = 20", "depht = 20")
     )
     done = run(tmp_path, "check", code=2)
     assert "[chunkers.passages] size must be a whole number, got 'many' (str)" in done.stderr

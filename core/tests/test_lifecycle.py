@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hookrag import (
+    Answer,
     Chunker,
     ComponentError,
     ConfigError,
@@ -23,6 +24,7 @@ from hookrag import (
     Pipeline,
     Query,
     Ranking,
+    Retriever,
     ScoreKind,
 )
 from hookrag.calls import Call, Proceed
@@ -280,3 +282,47 @@ def test_a_reference_behind_a_property_is_found(tmp_path: Path) -> None:
         pipeline.index([Document("a", "one two")])
         assert pipeline.retrieve(["one"])[0].hits
         assert [component.step.kind for component in pipeline.components] == ["chunker", "store", "retriever"]
+
+
+def test_a_cancelled_task_begins_nothing_new(tmp_path: Path) -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+            self.calls += 1
+            time.sleep(0.005)
+            return [Ranking(query, (), "endless", ScoreKind("place")) for query in queries]
+
+    class Asking:
+        def __init__(self, *, retriever: Retriever) -> None:
+            self.retriever = retriever
+
+        def generate(self, rankings: Sequence[Ranking], /) -> list[Answer]:
+            while True:
+                self.retriever.retrieve([ranking.query for ranking in rankings], k=1)
+
+    endless = Endless()
+    with Pipeline(retriever=endless, generator=Asking(retriever=endless), folder=tmp_path) as pipeline:
+
+        async def impatient() -> None:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(pipeline.aanswer(["x"]), 0.2)
+
+        asyncio.run(impatient())
+        # Closing waits for the thread, which would never end if the cancellation did not reach it.
+    assert endless.calls > 1
+
+
+def test_many_streams_at_once_from_an_event_loop(tmp_path: Path) -> None:
+    with Pipeline(
+        retriever=ListRetriever(texts=["one two"]), generator=FirstHit(), folder=tmp_path, threads=2
+    ) as pipeline:
+
+        async def one() -> str:
+            return "".join([event.text async for event in pipeline.astream(["x"]) if event.kind == "text"])
+
+        async def all_of_them() -> list[str]:
+            return await asyncio.gather(*(one() for _ in range(20)))
+
+        assert asyncio.run(all_of_them()) == ["one two"] * 20

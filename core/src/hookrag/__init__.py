@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hookrag.calls import Call, Proceed
 from hookrag.errors import (
     BudgetExceeded,
+    Cancelled,
     ComponentError,
     ConfigError,
     ContractError,
@@ -91,6 +92,7 @@ __all__ = [
     "Answer",
     "BudgetExceeded",
     "Call",
+    "Cancelled",
     "Card",
     "Chunk",
     "Chunker",

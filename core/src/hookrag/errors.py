@@ -36,6 +36,10 @@ class DeadlineExceeded(HookragError):
     """The time that the caller gave is over."""
 
 
+class Cancelled(HookragError):
+    """Whoever asked went away: a stream was closed, or the task that awaited the answer was cancelled."""
+
+
 class BudgetExceeded(HookragError):
     """A limit on calls or tokens that the configuration sets would be passed."""
 

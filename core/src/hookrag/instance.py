@@ -132,7 +132,7 @@ class Operation:
 
     def __call__(self, items: Sequence[Any], options: Mapping[str, Any]) -> Any:
         request = current()
-        if request.deadline is not None:
+        if request.deadline is not None or request.cancelled is not None:
             check_deadline(f"{self.step} {self.name}")
         call = Call(self.step, self.name, items, options)
         with span(self.step, self.name, len(items)) if is_tracing() else nullcontext():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,20 +22,19 @@ from hookrag.build import Shared
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config
 from hookrag.errors import ConfigError, HookragError
-from hookrag.filters import Filter, both, validate
-from hookrag.filters import parse as parse_filter
+from hookrag.filters import Filter, both
 from hookrag.identity import stores_of, targets_of
 from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
 from hookrag.ingest.sources import Files
 from hookrag.instance import walk
 from hookrag.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
-from hookrag.request import Request, serving
+from hookrag.questions import Questions, filter_of, queries_of
+from hookrag.request import Request, current, serving
 from hookrag.stream import Stream
-from hookrag.values import Answer, Document, Query, Ranking
+from hookrag.values import Answer, Document, Event, Ranking
 
 T = TypeVar("T")
 FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
-Questions = Sequence[str | Query]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Pipeline:
 
         With `explain` the hits' parts name the matching terms too.
         """
-        asked = self._queries(queries, where)
+        asked = queries_of(queries, where, self._scope, self._parts.fields)
         with self._serving(timeout, explain):
             return self._retriever.retrieve(asked, k=self._k(k)) if asked else []
 
@@ -157,7 +157,7 @@ class Pipeline:
         generator = self._generator
         if generator is None:
             raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
-        asked = self._queries(queries, where)
+        asked = queries_of(queries, where, self._scope, self._parts.fields)
         with self._serving(timeout, explain):
             return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
 
@@ -179,10 +179,18 @@ class Pipeline:
 
     async def astream(self, queries: Questions, k: int | None = None, **options: Any) -> AsyncIterator[Any]:
         """`stream` from an event loop."""
-        with self.stream(queries, k, **options) as stream:
-            events = iter(stream)
-            while (event := await self._in_thread(lambda: next(events, None))) is not None:
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def put(event: Event | None) -> None:
+            with suppress(RuntimeError):  # the loop was closed: nobody reads any more
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        with Stream(self._pool, lambda emit: self.answer(queries, k, emit=emit, **options), put) as stream:
+            while (event := await events.get()) is not None:
                 yield event
+            stream.answers()  # whole by now: an error of the writer is the reader's
 
     # Variants
 
@@ -198,7 +206,7 @@ class Pipeline:
     def scoped(self, where: str | Filter) -> Pipeline:
         """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch."""
         self._check_open()
-        scope = both(self._scope, self._filter(where))
+        scope = both(self._scope, filter_of(where, self._parts.fields))
         made = type(self).__new__(type(self))
         made._set_up(self._parts, self._shared, self._source, scope)
         return made
@@ -351,7 +359,8 @@ class Pipeline:
         self._check_open()
         seconds = self._parts.timeout if timeout is None else timeout
         until = None if seconds is None else monotonic() + seconds
-        request = Request(self._parts.middleware, until, self._scope, explain, self._pool)
+        gone = current().cancelled
+        request = Request(self._parts.middleware, until, self._scope, explain, self._pool, cancelled=gone)
         with serving(request):
             if checked and not self._checked:
                 check_identity(self._parts.folder, targets_of(self.stores))
@@ -368,31 +377,17 @@ class Pipeline:
             raise ConfigError([f"k must be a whole number of at least 0, got {kept!r}"])
         return kept
 
-    def _filter(self, where: str | Filter | None) -> Filter | None:
-        if where is None:
-            return None
-        parsed = parse_filter(where) if isinstance(where, str) else where
-        validate(parsed, self._parts.fields)
-        return parsed
-
-    def _queries(self, queries: Questions, where: str | Filter | None) -> list[Query]:
-        if isinstance(queries, str) or not isinstance(queries, Sequence):
-            raise HookragError(f"queries is a list: write [{queries!r}]")
-        limit = both(self._scope, self._filter(where))
-        made = []
-        for number, query in enumerate(queries, 1):
-            if isinstance(query, str):
-                made.append(Query(str(number), query, limit))
-            elif isinstance(query, Query):
-                self._filter(query.where)
-                made.append(replace(query, where=both(query.where, limit)) if limit is not None else query)
-            else:
-                raise HookragError(f"query {number} is a {type(query).__name__}; give text or a hookrag.Query")
-        if len({query.id for query in made}) != len(made):
-            raise HookragError("two queries of the batch have the same id; ids tell their answers apart")
-        return made
-
     async def _in_thread(self, call: Callable[[], T]) -> T:
         self._check_open()
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(context.run, call))
+        gone = threading.Event()
+
+        def run() -> T:
+            with serving(Request(cancelled=gone)):
+                return call()
+
+        try:
+            running = partial(contextvars.copy_context().run, run)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, running)
+        except asyncio.CancelledError:
+            gone.set()  # a thread cannot be stopped, but it need not begin anything new
+            raise

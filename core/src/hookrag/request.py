@@ -7,10 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hookrag.errors import DeadlineExceeded
+from hookrag.errors import Cancelled, DeadlineExceeded
 
 if TYPE_CHECKING:
     from hookrag.filters import Filter
@@ -23,7 +24,8 @@ T = TypeVar("T")
 class Request:
     """The circumstances of a call. `deadline` is a reading of `time.monotonic()`; `scope` limits every search and fetch.
 
-    `state` is what middleware keeps for the length of the request, each under a key of its own.
+    `state` is what middleware keeps for the length of the request, each under a key of its own. `cancelled` is set when whoever
+    asked went away.
     """
 
     middleware: tuple[Middleware, ...] = ()
@@ -32,6 +34,7 @@ class Request:
     explain: bool = False
     pool: ThreadPoolExecutor | None = None
     state: dict[object, Any] = field(default_factory=dict, compare=False)
+    cancelled: Event | None = field(default=None, compare=False)
 
 
 _request: ContextVar[Request | None] = ContextVar("hookrag_request", default=None)
@@ -73,8 +76,11 @@ def time_left() -> float | None:
 
 
 def check_deadline(doing: str) -> None:
-    """Raise DeadlineExceeded, naming what was about to be done, when the time is over."""
-    until = current().deadline
+    """Raise, naming what was about to be done: DeadlineExceeded when the time is over, Cancelled when nobody waits any more."""
+    request = current()
+    if request.cancelled is not None and request.cancelled.is_set():
+        raise Cancelled(f"whoever asked went away before {doing}")
+    until = request.deadline
     if until is not None and monotonic() >= until:
         raise DeadlineExceeded(f"the deadline passed {monotonic() - until:.2f} s ago, before {doing}: give more time")
 

@@ -1,0 +1,42 @@
+"""What a caller asks, made into queries: texts numbered, filters parsed and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hookrag.errors import HookragError
+from hookrag.filters import FieldType, Filter, both, parse, validate
+from hookrag.values import Query
+
+Questions = Sequence[str | Query]
+
+
+def filter_of(where: str | Filter | None, fields: Mapping[str, FieldType]) -> Filter | None:
+    """The filter that a text or a tree stands for. Raises FilterError where it is none or names a field not declared."""
+    if where is None:
+        return None
+    parsed = parse(where) if isinstance(where, str) else where
+    validate(parsed, fields)
+    return parsed
+
+
+def queries_of(
+    asked: Questions, where: str | Filter | None, scope: Filter | None, fields: Mapping[str, FieldType]
+) -> list[Query]:
+    """The queries, each limited by its own filter, by `where` and by the scope. Raises HookragError where they are none."""
+    if isinstance(asked, str) or not isinstance(asked, Sequence):
+        raise HookragError(f"queries is a list: write [{asked!r}]")
+    limit = both(scope, filter_of(where, fields))
+    made = []
+    for number, query in enumerate(asked, 1):
+        if isinstance(query, str):
+            made.append(Query(str(number), query, limit))
+        elif isinstance(query, Query):
+            filter_of(query.where, fields)
+            made.append(replace(query, where=both(query.where, limit)) if limit is not None else query)
+        else:
+            raise HookragError(f"query {number} is a {type(query).__name__}; give text or a hookrag.Query")
+    if len({query.id for query in made}) != len(made):
+        raise HookragError("two queries of the batch have the same id; ids tell their answers apart")
+    return made
