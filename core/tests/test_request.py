@@ -331,6 +331,10 @@ def test_budget_of_tokens_and_of_requests() -> None:
         (lambda: Retry(attempts=0), "attempts must be at least 1, got 0"),
         (lambda: Cache(size=0), "size must be at least 1, got 0"),
         (lambda: Budget(), "a budget needs `calls` or `tokens`"),
+        (
+            lambda: Budget(tokens=5, kinds=["embedder"]),
+            "tokens are those of language models: add 'llm' to kinds, got embedder",
+        ),
         (lambda: Redact(patterns=[]), "patterns must name at least one regular expression, got []"),
         (
             lambda: Redact(patterns=["("]),

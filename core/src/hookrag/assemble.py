@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from hookrag.build import Builder, Shared, index_folder, nearest
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config, load
+from hookrag.errors import ConfigError
 from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy
 from hookrag.signature import Mismatch, convert
 from hookrag.values import KINDS
@@ -51,6 +52,14 @@ class Parts:
     threads: int
     folder: Path
     fields: Mapping[str, FieldType]
+
+    def __post_init__(self) -> None:
+        for name, low in (("k", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise ConfigError([f"{name} must be a whole number of at least {low}, got {value!r}"])
+        if self.timeout is not None and not self.timeout > 0:
+            raise ConfigError([f"timeout must be above 0 seconds, got {self.timeout!r}"])
 
 
 def read(source: str | Path | Mapping[str, Any]) -> Config:

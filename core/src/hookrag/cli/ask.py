@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookrag.cli.common import config_option, json_option, opened, pipeline_option
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
 from hookrag.cli.terminal import print_error, print_json, styled
 from hookrag.errors import ConfigError, HookragError
 
@@ -86,6 +86,8 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
                 click.echo(styled(event.text, dim=True), err=True)
         click.echo()
         answer = stream.answers()[0]
+    if not answer.context:
+        say_if_empty(pipeline)
     sources = answer_sources(answer)
     if sources:
         click.echo()

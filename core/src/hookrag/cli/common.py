@@ -48,6 +48,12 @@ def config_path(config: Path | None) -> Path:
     return config if config is not None else find(Path.cwd())
 
 
+def say_if_empty(pipeline: Pipeline) -> None:
+    """Say on standard error that nothing can be found because nothing was indexed, where that is so."""
+    if pipeline.stores and not any(store.count() for store in pipeline.stores):
+        click.echo("the index is empty: fill it with hookrag index PATH...", err=True)
+
+
 @contextmanager
 def opened(config: Path | None, pipeline: str) -> Iterator[Pipeline]:
     """The pipeline of a configuration, closed at the end. With HOOKRAG_TRACE set, what happened is printed."""

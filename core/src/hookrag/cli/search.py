@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookrag.cli.common import config_option, json_option, opened, pipeline_option
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
 from hookrag.cli.terminal import print_json, styled
 from hookrag.errors import HookragError, ReadError
 
@@ -74,6 +74,8 @@ def search(
         if queries_file is None:
             rankings = made.retrieve([" ".join(query)], k, where=where, explain=explain)
             print_json([ranking_json(r, explain) for r in rankings]) if as_json else _show(rankings[0], explain)
+            if not rankings[0].hits:
+                say_if_empty(made)
             return
         queries = read_queries(queries_file)
         if run_file is not None:

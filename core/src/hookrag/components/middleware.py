@@ -198,6 +198,8 @@ class Budget:
         self.tokens = tokens
         self.per = per
         self.kinds = ["llm"] if kinds is None else kinds
+        if tokens is not None and "llm" not in self.kinds:
+            raise ValueError(f"tokens are those of language models: add 'llm' to kinds, got {', '.join(self.kinds)}")
         self._lock = threading.Lock()
         self._spent = {"calls": 0, "tokens": 0}
 
