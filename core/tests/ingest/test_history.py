@@ -206,6 +206,10 @@ def quick_commits(monkeypatch: pytest.MonkeyPatch) -> None:
 HISTORIES = int(os.environ.get("HOOKRAG_HISTORIES", "60"))
 
 
+def test_a_rebuilt_store_is_not_taken_for_the_one_that_an_older_journal_filled(quick_commits, tmp_path):
+    history(random.Random(443), tmp_path / "443", restore=True)
+
+
 @pytest.mark.parametrize("restore", [False, True], ids=["", "restore"])
 @pytest.mark.parametrize("first", range(0, HISTORIES, 20))
 def test_random_histories_lose_nothing_and_leave_nothing(quick_commits, tmp_path, restore, first):

@@ -134,9 +134,15 @@ def stamped(journal: Journal, stores: Stores, target: Target, card: Card, identi
 
 
 def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
-    """Delete every row of ours, and of the owner before, from a store; begun again where it was cut off."""
+    """Delete every row of ours, and of the owner before, from a store; begun again where it was cut off.
+
+    The epoch goes on from the highest that either side has seen, and not from that of a store that was put back or is new: a
+    copy of the journal from before would take the store for its own.
+    """
     with journal.transaction("wipe") as version:
-        known = remember(journal, target, card, 0)
+        before = journal.store(target.name)
+        seen = (before.epoch, before.pending or 0) if before else (0,)
+        known = remember(journal, target, card, max(*seen, card.epoch))
         db = journal.db
         db.execute("UPDATE store SET wiping = 1 WHERE n = ?", (known.n,))
         db.execute("INSERT OR REPLACE INTO owed SELECT store, chunk, ? FROM row WHERE store = ?", (version, known.n))
@@ -149,8 +155,9 @@ def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
             rows = [(known.n, key.chunk_id, version) for key in page if key.owner in owners]
             journal.db.executemany("INSERT OR REPLACE INTO owed VALUES (?, ?, ?)", rows)
     stores.pay(journal, target, known.n)
+    stores.stamp(target, replace(card, owner=journal.uuid, epoch=known.epoch + 1))
     with journal.transaction("wiped"):
-        journal.db.execute("UPDATE store SET wiping = 0, epoch = ? WHERE n = ?", (card.epoch, known.n))
+        journal.db.execute("UPDATE store SET wiping = 0, epoch = ? WHERE n = ?", (known.epoch + 1, known.n))
 
 
 def _adopt(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
