@@ -134,3 +134,16 @@ def test_the_starting_configuration_fits_what_is_installed() -> None:
         assert used - {("retriever", use) for use in ("dense", "text", "fused", "reranked")} <= installed
     with pytest.raises(Exception, match=r'pip install "hookrag\[default\]"'):
         starter(set())
+
+
+def test_commands_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hookrag.cli import main
+
+    command = Component("hookrag.cli.inspect:schema", "")
+    plugins = {
+        "acme": offering(commands=lambda: {"serve": command, "index": command}),
+        "other": offering(commands=lambda: {"serve": command}),
+    }
+    installed = Catalogue.installed(plugins)
+    monkeypatch.setattr(Catalogue, "installed", lambda: installed)
+    assert {"acme:serve", "other:serve", "acme:index"} <= set(main._plugin_commands())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -93,7 +94,10 @@ class Lazy(click.Group):
 def _plugin_commands() -> dict[str, Any]:
     from hookrag.catalogue import Catalogue
 
-    return {offer.name: offer for offer in Catalogue.installed().of_kind("command")}
+    offers = Catalogue.installed().of_kind("command")
+    # A name that several plugins offer, or that is a command of the core, is reached as plugin:name.
+    taken = Counter([*COMMANDS, *(offer.name for offer in offers)])
+    return {offer.name if taken[offer.name] == 1 else f"{offer.plugin}:{offer.name}": offer for offer in offers}
 
 
 @click.group(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
