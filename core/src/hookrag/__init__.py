@@ -46,6 +46,7 @@ from hookrag.protocols import (
 from hookrag.request import deadline, explaining, fan_out, time_left
 from hookrag.trace import Span, note, tracing
 from hookrag.values import (
+    PAGE_BREAK,
     Answer,
     Card,
     Chunk,
@@ -89,6 +90,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "LLM",
+    "PAGE_BREAK",
     "Answer",
     "BudgetExceeded",
     "Call",

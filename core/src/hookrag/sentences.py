@@ -26,6 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hookrag.values import PAGE_BREAK
+
 # Chunks are made by this rule: whoever changes it raises the version of the chunker `sentences`.
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}(?:[ \t]|$)")
@@ -76,6 +78,7 @@ def spans(text: str) -> list[tuple[int, int]]:
     >>> [text[start:end] for start, end in spans(text)]
     ['Dr. Lee paid $3.50.', 'Why?', 'It was 5 p.m. in the U.S.', 'The rest:', '- one', '- two']
     """
+    text = text.replace(PAGE_BREAK, "\n")  # a sentence may go on on the next page as on the next line
     found: list[tuple[int, int]] = []
     for start, end, whole in _blocks(text):
         first, inside = start, 0

@@ -20,10 +20,16 @@ Output = Literal["dense", "sparse", "multi"]
 Metadata = Mapping[str, Any]
 CitationStatus = Literal["exact", "repaired", "unverified"]
 
+PAGE_BREAK = "\f"
+"""What stands between two pages in the text of a document that says in its metadata how many `pages` it has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text with an identity; `metadata` holds JSON values, of which the declared ones can be filtered on."""
+    """A text with an identity; `metadata` holds JSON values, of which the declared ones can be filtered on.
+
+    A text of pages has a form feed between every two, and their number as `metadata["pages"]`.
+    """
 
     id: str
     text: str
@@ -54,6 +60,19 @@ class Chunk:
     def input(self) -> str:
         """What is embedded, indexed and reranked."""
         return f"{self.context} {self.text}".strip() if self.context else self.text
+
+    @property
+    def pages(self) -> tuple[int, int] | None:
+        """The first and the last page that it lies on; None where its document has no pages."""
+        return self.pages_of(0, len(self.text))
+
+    def pages_of(self, start: int, end: int) -> tuple[int, int] | None:
+        """The same for the characters `text[start:end]`."""
+        page = self.metadata.get("page")
+        if not isinstance(page, int):
+            return None
+        first = page + self.text.count(PAGE_BREAK, 0, start)
+        return first, first + self.text.count(PAGE_BREAK, start, end)
 
 
 def chunk_id(
@@ -87,7 +106,8 @@ def chunk_of(
     """The chunk `document.text[start:end]`; its context is the document's title unless another is given.
 
     `level` names the size of chunk where one chunker makes several ("parent", "child"). `metadata` is added to the
-    document's own. Raises ValueError where the span does not lie in the text.
+    document's own; of a document with `pages`, a chunk has the `page` that it begins on. Raises ValueError where the span
+    does not lie in the text.
     """
     if not 0 <= start <= end <= len(document.text):
         raise ValueError(
@@ -96,8 +116,18 @@ def chunk_of(
     text = document.text[start:end]
     around = document.title if context is None else context
     merged = {**document.metadata, **metadata} if metadata else document.metadata
+    if "pages" in merged:
+        merged = _with_page(document, merged, start)
     name = chunk_id(document.id, level, start, end, around, text, merged)
     return Chunk(name, document.id, text, start, end, around, parent, (), merged)
+
+
+def _with_page(document: Document, metadata: Metadata, start: int) -> Metadata:
+    """The metadata of a chunk: its page in place of how many there are, which would make every id new when one is added."""
+    if metadata["pages"] != document.text.count(PAGE_BREAK) + 1:
+        return metadata  # something else that is called so
+    rest = {name: value for name, value in metadata.items() if name != "pages"}
+    return {**rest, "page": document.text.count(PAGE_BREAK, 0, start) + 1}
 
 
 def derived(
@@ -237,6 +267,12 @@ class Citation:
     chunk: Chunk
     quote: str = ""
     status: CitationStatus = "exact"
+
+    @property
+    def pages(self) -> tuple[int, int] | None:
+        """The first and the last page of the quote, or of the chunk where nothing is quoted; None where there are no pages."""
+        start = self.chunk.text.find(self.quote) if self.quote else -1
+        return self.chunk.pages if start < 0 else self.chunk.pages_of(start, start + len(self.quote))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
-    from hookrag.values import Answer
+    from hookrag.values import Answer, Citation
 
 
 @click.command()
@@ -97,7 +98,7 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
 
 
 def answer_sources(answer: Answer) -> list[str]:
-    """One line for each cited chunk, numbered as it is first cited: document, characters, title, and what was not exact."""
+    """One line for each cited chunk, numbered as it is first cited: document, characters, pages, title, what was not exact."""
     lines = []
     for number, chunk in enumerate(dict.fromkeys(citation.chunk.id for citation in answer.citations), 1):
         cited = [citation for citation in answer.citations if citation.chunk.id == chunk]
@@ -106,8 +107,17 @@ def answer_sources(answer: Answer) -> list[str]:
         title = f"  {source.context}" if source.context else ""
         doubt = f"  ({', '.join(statuses)})" if statuses else ""
         span = f"{source.start}-{source.end}" if not source.sources else "derived"
-        lines.append(f"[{number}] {source.document_id}:{span}{title}{doubt}")
+        lines.append(f"[{number}] {source.document_id}:{span}{_pages(cited)}{title}{doubt}")
     return lines
+
+
+def _pages(citations: Sequence[Citation]) -> str:
+    """The pages that citations of one chunk name, in words; "" where it has none."""
+    found = [pages for citation in citations if (pages := citation.pages)]
+    if not found:
+        return ""
+    first, last = min(pages[0] for pages in found), max(pages[1] for pages in found)
+    return f"  page {first}" if first == last else f"  pages {first}-{last}"
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -124,6 +134,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
                 "chunk": citation.chunk.id,
                 "chunk_start": citation.chunk.start,
                 "chunk_end": citation.chunk.end,
+                "pages": list(citation.pages) if citation.pages else None,
                 "quote": citation.quote,
                 "status": citation.status,
             }
