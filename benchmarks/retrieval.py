@@ -10,31 +10,19 @@ descending).
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import resource
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
 from hookrag import Document, Pipeline, Query
 from hookrag.catalogue import Catalogue
 from hookrag.grouping import by_document
+from hookrag.judged import Qrels, read_qrels, read_queries
 from hookrag.starter import starter
-
-Qrels = Mapping[str, Mapping[str, int]]
-
-
-def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """{query: {document: gain}}"""
-    found: dict[str, dict[str, int]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for query, document, gain in islice(csv.reader(lines, delimiter="\t"), 1, None):
-            found.setdefault(query, {})[document] = int(gain)
-    return found
 
 
 def trec_order(ranked: Sequence[tuple[str, float]]) -> list[str]:
@@ -77,8 +65,7 @@ def main() -> None:
     parser.add_argument("--index", type=Path, help="keep the index in this folder")
     chosen = parser.parse_args()
     qrels = read_qrels(chosen.folder / "qrels" / f"{chosen.split}.tsv")
-    with (chosen.folder / "queries.jsonl").open(encoding="utf-8") as lines:
-        asked = [Query(record["_id"], record["text"]) for record in map(json.loads, lines) if record["_id"] in qrels]
+    asked = [query for query in read_queries(chosen.folder / "queries.jsonl") if query.id in qrels]
     asked = asked[: chosen.queries or None]
     with tempfile.TemporaryDirectory() as temporary:
         measure(chosen, asked, {query.id: qrels[query.id] for query in asked}, chosen.index or Path(temporary))

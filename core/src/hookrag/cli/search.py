@@ -12,7 +12,7 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
 from hookrag.cli.terminal import print_json, styled
-from hookrag.errors import HookragError, ReadError
+from hookrag.errors import HookragError
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
@@ -77,6 +77,8 @@ def search(
             if not rankings[0].hits:
                 say_if_empty(made)
             return
+        from hookrag.judged import read_queries
+
         queries = read_queries(queries_file)
         if run_file is not None:
             _write_run(made, queries, run_file, k or 100, where, unit or "document")
@@ -84,33 +86,6 @@ def search(
         for batch in _batches(queries):
             for ranking in made.retrieve(batch, k, where=where, explain=explain):
                 click.echo(json.dumps(ranking_json(ranking, explain), ensure_ascii=False))
-
-
-def read_queries(path: Path) -> list[Query]:
-    """The queries of a BEIR file. Raises ReadError with file and line."""
-    from hookrag.values import Query
-
-    found: dict[str, Query] = {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ReadError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            name, text = str(record["_id"]), record["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReadError(
-                f'{path}:{number}: must be an object {{"_id": ..., "text": ...}}, got {line.strip()[:80]!r}'
-            ) from error
-        if not isinstance(text, str):
-            raise ReadError(f"{path}:{number}: text must be a string, got {type(text).__name__}")
-        if name in found:
-            raise ReadError(f"{path}:{number}: the id {name!r} occurs twice")
-        found[name] = Query(name, text)
-    return list(found.values())
 
 
 def _batches(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:

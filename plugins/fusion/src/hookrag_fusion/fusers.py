@@ -15,6 +15,7 @@ from hookrag_fusion.scoring import distribution_based, min_max, reciprocal_ranks
 
 Legs = Sequence[Sequence[Ranking]]
 Scoring = Callable[[Sequence[Ranking], Sequence[float]], Mapping[str, float]]
+Lists = tuple[list[dict[str, float]], list[float]]
 
 
 class RRF:
@@ -28,10 +29,7 @@ class RRF:
         self.weights = weights
 
     def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
-        return _fused("rrf", legs, self.weights, k, self._scores)
-
-    def _scores(self, rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
-        return reciprocal_ranks([[hit.chunk.id for hit in ranking.hits] for ranking in rankings], weights, self.k)
+        return _fused("rrf", legs, self.weights, k, lambda legs, weights: _sum(rrf_lists(legs, self.k), weights))
 
 
 class MinMax:
@@ -42,7 +40,7 @@ class MinMax:
         self.weights = weights
 
     def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
-        return _fused("min-max", legs, self.weights, k, _min_max)
+        return _fused("min-max", legs, self.weights, k, lambda legs, weights: _sum(min_max_lists(legs), weights))
 
 
 class ZScore:
@@ -53,7 +51,7 @@ class ZScore:
         self.weights = weights
 
     def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
-        return _fused("z-score", legs, self.weights, k, _z_score)
+        return _fused("z-score", legs, self.weights, k, lambda legs, weights: _sum(z_score_lists(legs), weights))
 
 
 class DBSF:
@@ -64,7 +62,7 @@ class DBSF:
         self.weights = weights
 
     def fuse(self, legs: Legs, *, k: int) -> list[Ranking]:
-        return _fused("dbsf", legs, self.weights, k, _dbsf)
+        return _fused("dbsf", legs, self.weights, k, lambda legs, weights: _sum(dbsf_lists(legs), weights))
 
 
 class CombSum:
@@ -131,6 +129,11 @@ def _one(name: str, rankings: Sequence[Ranking], scores: Mapping[str, float], k:
     return Ranking(rankings[0].query, best(hits, k), name, ScoreKind(name))
 
 
+def _sum(made: Lists, weights: Sequence[float]) -> Mapping[str, float]:
+    lists, absent = made
+    return weighted(lists, weights, absent)
+
+
 def _lists(rankings: Sequence[Ranking]) -> list[dict[str, float]]:
     return [{hit.chunk.id: hit.score for hit in ranking.hits} for ranking in rankings]
 
@@ -139,17 +142,34 @@ def _normalised(rankings: Sequence[Ranking], how: Callable[[Sequence[float]], li
     return [dict(zip(each, how(list(each.values())), strict=True)) for each in _lists(rankings)]
 
 
-def _min_max(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
-    return weighted(_normalised(rankings, min_max), weights, [0.0] * len(rankings))
+def rrf_lists(rankings: Sequence[Ranking], k: int = 60) -> Lists:
+    """1 / (k + rank), and 0."""
+    return _normalised(rankings, lambda scores: reciprocal_ranks(len(scores), k)), [0.0] * len(rankings)
 
 
-def _z_score(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
+def min_max_lists(rankings: Sequence[Ranking]) -> Lists:
+    """Scores in [0, 1], and 0."""
+    return _normalised(rankings, min_max), [0.0] * len(rankings)
+
+
+def z_score_lists(rankings: Sequence[Ranking]) -> Lists:
+    """Standard scores, and the lowest of the list."""
     lists = _normalised(rankings, z_scores)
-    return weighted(lists, weights, [min(each.values(), default=0.0) for each in lists])
+    return lists, [min(each.values(), default=0.0) for each in lists]
 
 
-def _dbsf(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:
-    return weighted(_normalised(rankings, distribution_based), weights, [0.0] * len(rankings))
+def dbsf_lists(rankings: Sequence[Ranking]) -> Lists:
+    """Scores in mean +- 3 standard deviations, and 0."""
+    return _normalised(rankings, distribution_based), [0.0] * len(rankings)
+
+
+LINEAR: Mapping[str, Callable[[Sequence[Ranking]], Lists]] = {
+    "rrf": rrf_lists,
+    "min-max": min_max_lists,
+    "z-score": z_score_lists,
+    "dbsf": dbsf_lists,
+}
+"""The fusers whose scores are weighted sums of what these say of each leg: {chunk id: score}, and what others get there."""
 
 
 def _combsum(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[str, float]:

@@ -21,3 +21,12 @@ def fusers() -> Components:
             "hookrag_fusion.fusers:CombMNZ", "The same, times the number of lists that have the chunk."
         ),
     }
+
+
+@hookimpl
+def commands() -> Components:
+    return {
+        "learn-weights": Component(
+            "hookrag_fusion.commands:learn_weights", "Learn the weights of fusers from judged queries."
+        )
+    }

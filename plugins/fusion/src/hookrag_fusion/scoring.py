@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from math import fsum, sqrt
 
 
-def reciprocal_ranks(lists: Sequence[Sequence[str]], weights: Sequence[float], k: float = 60) -> dict[str, float]:
-    """sum over the lists of weight / (k + rank), ranks from 1; a list without the chunk adds 0.
+def reciprocal_ranks(count: int, k: float = 60) -> list[float]:
+    """1 / (k + rank) in a list of `count` hits, ranks from 1.
 
     Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
     SIGIR 2009, where k = 60.
 
-    >>> reciprocal_ranks([["a", "b"], ["b"]], [1, 1], k=0)
-    {'a': 1.0, 'b': 1.5}
+    >>> reciprocal_ranks(2, k=0)
+    [1.0, 0.5]
     """
-    return weighted(
-        [{name: 1 / (k + rank) for rank, name in enumerate(each, 1)} for each in lists], weights, [0.0] * len(lists)
-    )
+    return [1 / (k + rank) for rank in range(1, count + 1)]
 
 
 def min_max(scores: Sequence[float]) -> list[float]:

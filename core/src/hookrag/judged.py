@@ -1,0 +1,67 @@
+"""Queries and relevance judgements in the layouts of BEIR and TREC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from hookrag.errors import ReadError
+from hookrag.values import Query
+
+Qrels = dict[str, dict[str, int]]
+
+
+def read_queries(path: Path) -> list[Query]:
+    """The queries of a file with one object {"_id": ..., "text": ...} a line. Raises ReadError with file and line."""
+    found: dict[str, Query] = {}
+    for number, line in _lines(path):
+        try:
+            record = json.loads(line)
+            name, text = str(record["_id"]), record["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReadError(
+                f'{path}:{number}: must be an object {{"_id": ..., "text": ...}}, got {line[:80]!r}'
+            ) from error
+        if not isinstance(text, str):
+            raise ReadError(f"{path}:{number}: text must be a string, got {type(text).__name__}")
+        if name in found:
+            raise ReadError(f"{path}:{number}: the id {name!r} occurs twice")
+        found[name] = Query(name, text)
+    return list(found.values())
+
+
+def read_qrels(path: Path) -> Qrels:
+    """{query id: {document id: gain}} of a file with the columns query, document, gain, or TREC's query, 0, document, gain.
+
+    Columns end at tabs, or at white space where a line has none; a first line whose gain is no number is a header. Raises
+    ReadError with file and line.
+    """
+    found: Qrels = {}
+    for number, line in _lines(path):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if len(cells) not in (3, 4):
+            raise ReadError(
+                f"{path}:{number}: expected the columns query, document, gain, or query, 0, document, gain, got {line[:80]!r}"
+            )
+        query, document, gain = cells[0].strip(), cells[-2].strip(), cells[-1].strip()
+        try:
+            value = int(gain)
+        except ValueError:
+            if found:
+                raise ReadError(f"{path}:{number}: expected a whole number as the gain, got {gain!r}") from None
+            continue
+        if document in found.setdefault(query, {}):
+            raise ReadError(f"{path}:{number}: document {document!r} is judged twice for query {query!r}")
+        found[query][document] = value
+    return found
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path}: is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return ((number, line.strip("\r\n ")) for number, line in enumerate(lines, 1) if line.strip())
