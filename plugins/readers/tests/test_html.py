@@ -210,6 +210,6 @@ def test_any_bytes_become_text(data):
 
 
 def test_every_registered_component_can_be_imported():
-    for component in plugin.readers().values():
+    for use, component in plugin.readers().items():
         module, _, name = component.target.partition(":")
-        assert getattr(import_module(module), name) is Html
+        assert use == getattr(import_module(module), name).__name__.lower()

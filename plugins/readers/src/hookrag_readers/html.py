@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from hookrag import Document, ReadError
-from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from hookrag_readers.charset import decode
-from hookrag_readers.markdown import Page
+from hookrag_readers.markdown import MarkupError, parse
 
 
 class Html:
@@ -30,19 +29,8 @@ class Html:
         text = decode(data)
         if "\0" in text[:1024]:
             raise ReadError(f"{path} is not HTML: it has zero bytes at its beginning, as binary files have")
-        page = parse(text)
-        yield Document(id, page.text(), page.title, {"lang": page.lang} if page.lang else {})
-
-
-def parse(text: str) -> Page:
-    """The parsed page; whatever is wrong with the HTML is mended as libxml2 does. Linear in the length of the text."""
-    page = Page()
-    # Spelled out again in UTF-8, so that a declaration inside the page cannot speak for the bytes.
-    data = text.replace("\0", "").encode("utf-8", "replace")
-    if data.strip():
-        parser = etree.HTMLParser(target=page, encoding="utf-8", huge_tree=True, no_network=True)
         try:
-            etree.fromstring(data, parser)
-        except etree.LxmlError as error:
-            raise ReadError(f"the HTML cannot be parsed: {error}") from error
-    return page
+            page = parse(text)
+        except MarkupError as error:
+            raise ReadError(f"{path} cannot be parsed: {error}") from error
+        yield Document(id, page.text(), page.title, {"lang": page.lang} if page.lang else {})

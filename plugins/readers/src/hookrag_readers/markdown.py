@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
+
 
 def _tags(names: str) -> frozenset[str]:
     return frozenset(names.split())
@@ -74,10 +76,14 @@ def _lines(joined: str, mark: str) -> str:
 
 
 class Page:
-    """Collects the blocks of a page in reading order while it is parsed; `text()` puts them together."""
+    """Collects the blocks of a page in reading order while it is parsed; `text()` puts them together.
 
-    def __init__(self) -> None:
+    In a `book`, what stands aside (footnotes, boxes) belongs to the text.
+    """
+
+    def __init__(self, *, book: bool = False) -> None:
         self.lang = ""
+        self._book = book
         self._title: list[str] = []
         self._blocks: list[_Block] = []
         self._current: _Block | None = None
@@ -159,7 +165,8 @@ class Page:
         hidden = "hidden" in attributes or attributes.get("aria-hidden") == "true"
         if tag in _UNSEEN or hidden or _NONE.search(attributes.get("style", "")):
             yield "unseen"
-        if tag in ("nav", "aside") or role in _ASIDE_ROLES or (tag == "footer" and not self._inside["content"]):
+        footer = tag == "footer" and not self._inside["content"]
+        if not self._book and (tag in ("nav", "aside") or role in _ASIDE_ROLES or footer):
             yield "aside"
         if tag == "main" or role == "main":
             yield "main"
@@ -205,3 +212,21 @@ def _parted(shown: list[tuple[_Block, str]]) -> Iterator[str]:
             yield "\n" if block.run and block.run == before else "\n\n"
         yield text
         before = block.run
+
+
+class MarkupError(Exception):
+    """Something that is no HTML at all."""
+
+
+def parse(text: str, *, book: bool = False) -> Page:
+    """The parsed page; whatever is wrong with the HTML is mended as libxml2 does. Linear in the length of the text."""
+    page = Page(book=book)
+    # Spelled out again in UTF-8, so that a declaration inside the page cannot speak for the bytes.
+    data = text.replace("\0", "").encode("utf-8", "replace")
+    if data.strip():
+        parser = etree.HTMLParser(target=page, encoding="utf-8", huge_tree=True, no_network=True)
+        try:
+            etree.fromstring(data, parser)
+        except etree.LxmlError as error:
+            raise MarkupError(str(error)) from error
+    return page

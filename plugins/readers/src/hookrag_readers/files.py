@@ -1,0 +1,182 @@
+"""The readers `pdf`, `docx`, `pptx`, `xlsx` and `epub`: each has its file parsed in a child process with limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from hookrag import Document
+
+from hookrag_readers.pool import Limits, Pool
+
+
+def _pool(parser: str, memory_mb: int, seconds: float, text_mb: int, unpacked_mb: int = 1, ratio: int = 1) -> Pool:
+    for name, value, low in (
+        ("memory_mb", memory_mb, 128),
+        ("seconds", seconds, 0.1),
+        ("text_mb", text_mb, 1),
+        ("unpacked_mb", unpacked_mb, 1),
+        ("ratio", ratio, 1),
+    ):
+        if not value >= low:
+            raise ValueError(f"{name} must be at least {low}, got {value}")
+    return Pool(parser, Limits(memory_mb, seconds, text_mb, unpacked_mb, ratio))
+
+
+def _documents(pool: Pool, path: Path, id: str) -> Iterator[Document]:
+    for parsed in pool.read(path):
+        yield Document(id + parsed.suffix, parsed.text, parsed.title, parsed.metadata)
+
+
+class Pdf:
+    """Reads a PDF file as one document, its pages parted by form feeds; `metadata["pages"]` says how many there are.
+
+    A file may take `memory_mb` of memory, `seconds` of time and `text_mb` million characters of text.
+    """
+
+    version = 1
+    suffixes: Collection[str] = frozenset({".pdf"})
+
+    def __init__(self, *, memory_mb: int = 1024, seconds: float = 60.0, text_mb: int = 64) -> None:
+        self._pool = _pool("pdf", memory_mb, seconds, text_mb)
+        self.memory_mb = memory_mb
+        self.seconds = seconds
+        self.text_mb = text_mb
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        return _documents(self._pool, path, id)
+
+
+class Docx:
+    """Reads a Word document as one document of light Markdown: headings, paragraphs, lists, tables and notes in order.
+
+    A file may take `memory_mb` of memory, `seconds` of time and `text_mb` million characters of text. What is unpacked of it
+    may take `unpacked_mb`, and be `ratio` times as large as the file.
+    """
+
+    version = 1
+    suffixes: Collection[str] = frozenset({".docx", ".docm"})
+
+    def __init__(
+        self,
+        *,
+        memory_mb: int = 1024,
+        seconds: float = 60.0,
+        text_mb: int = 64,
+        unpacked_mb: int = 512,
+        ratio: int = 200,
+    ) -> None:
+        self._pool = _pool("docx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
+        self.memory_mb = memory_mb
+        self.seconds = seconds
+        self.text_mb = text_mb
+        self.unpacked_mb = unpacked_mb
+        self.ratio = ratio
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        return _documents(self._pool, path, id)
+
+
+class Pptx:
+    """Reads a PowerPoint file as one document, its slides parted by form feeds; `metadata["pages"]` says how many there are.
+
+    A file may take `memory_mb` of memory, `seconds` of time and `text_mb` million characters of text. What is unpacked of it
+    may take `unpacked_mb`, and be `ratio` times as large as the file.
+    """
+
+    version = 1
+    suffixes: Collection[str] = frozenset({".pptx", ".pptm"})
+
+    def __init__(
+        self,
+        *,
+        memory_mb: int = 1024,
+        seconds: float = 60.0,
+        text_mb: int = 64,
+        unpacked_mb: int = 512,
+        ratio: int = 200,
+    ) -> None:
+        self._pool = _pool("pptx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
+        self.memory_mb = memory_mb
+        self.seconds = seconds
+        self.text_mb = text_mb
+        self.unpacked_mb = unpacked_mb
+        self.ratio = ratio
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        return _documents(self._pool, path, id)
+
+
+class Xlsx:
+    """Reads each sheet of a workbook as a document called "path#Sheet name": its rows as lines of "header: value".
+
+    A file may take `memory_mb` of memory, `seconds` of time and `text_mb` million characters of text. What is unpacked of it
+    may take `unpacked_mb`, and be `ratio` times as large as the file.
+    """
+
+    version = 1
+    suffixes: Collection[str] = frozenset({".xlsx", ".xlsm"})
+
+    def __init__(
+        self,
+        *,
+        memory_mb: int = 1024,
+        seconds: float = 60.0,
+        text_mb: int = 64,
+        unpacked_mb: int = 512,
+        ratio: int = 200,
+    ) -> None:
+        self._pool = _pool("xlsx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
+        self.memory_mb = memory_mb
+        self.seconds = seconds
+        self.text_mb = text_mb
+        self.unpacked_mb = unpacked_mb
+        self.ratio = ratio
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        return _documents(self._pool, path, id)
+
+
+class Epub:
+    """Reads a book as one document of light Markdown, its chapters in order.
+
+    A file may take `memory_mb` of memory, `seconds` of time and `text_mb` million characters of text. What is unpacked of it
+    may take `unpacked_mb`, and be `ratio` times as large as the file.
+    """
+
+    version = 1
+    suffixes: Collection[str] = frozenset({".epub"})
+
+    def __init__(
+        self,
+        *,
+        memory_mb: int = 1024,
+        seconds: float = 60.0,
+        text_mb: int = 64,
+        unpacked_mb: int = 512,
+        ratio: int = 200,
+    ) -> None:
+        self._pool = _pool("epub", memory_mb, seconds, text_mb, unpacked_mb, ratio)
+        self.memory_mb = memory_mb
+        self.seconds = seconds
+        self.text_mb = text_mb
+        self.unpacked_mb = unpacked_mb
+        self.ratio = ratio
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        return _documents(self._pool, path, id)
