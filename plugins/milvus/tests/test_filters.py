@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from hookrag_milvus.store import Milvus
 from hookrag_milvus.where import expression, facets, literal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from milvus_kit import made, remove
 
+EXAMPLES = 5 if os.environ.get("HOOKRAG_SOAK") == "1" else 1
 ALL = np.ones((1, 2), dtype=np.float32)
 HOSTILE = [
     "", "en", "EN", "e", "en-GB", 'a"] or pk != "', "a' or 'b", "back\\", "\\n", "\n", "\r\t", "100%", "a_b", "%", "_", "{x}",
@@ -76,10 +79,10 @@ filters = st.recursive(
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Milvus]:
-    made = Milvus(chunker=None, embedder=None, path=Path(tmp_path_factory.mktemp("filters")))
-    made.open()
-    yield made
-    made.close()
+    store = made(tmp_path_factory.mktemp("filters"))
+    store.open()
+    yield store
+    store.close()
 
 
 def rows_of(everything: list[dict[str, object]]) -> list[Row]:
@@ -90,7 +93,7 @@ def rows_of(everything: list[dict[str, object]]) -> list[Row]:
     return rows
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(everything=st.lists(metadata, min_size=1, max_size=8), trees=st.lists(filters, min_size=1, max_size=6))
 def test_selects_what_matches(store: Milvus, everything: list[dict[str, object]], trees: list[Filter]) -> None:
     rows = rows_of(everything)
@@ -106,7 +109,7 @@ def test_selects_what_matches(store: Milvus, everything: list[dict[str, object]]
         assert store.count() == 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(each=st.lists(values, min_size=8, max_size=16), tests=st.lists(comparisons("lang"), min_size=8, max_size=8))
 def test_one_field_of_many_types(store: Milvus, each: list[object], tests: list[Compare]) -> None:
     rows = rows_of([{"lang": value} for value in each])
@@ -122,11 +125,15 @@ def test_one_field_of_many_types(store: Milvus, each: list[object], tests: list[
         store.drop([row.chunk.id for row in rows], version=2)
 
 
-@pytest.fixture(scope="module")
-def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Milvus, list[Row]]]:
-    """Rows of every hostile value in segments, where another part of the engine evaluates the filter."""
-    made = Milvus(chunker=None, embedder=None, path=Path(tmp_path_factory.mktemp("segments")))
-    made.open()
+@pytest.fixture(scope="module", params=["lite", pytest.param("server", marks=pytest.mark.service)])
+def on_disk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Milvus, list[Row]]]:
+    """Rows of every hostile value in segments, where another part of the engine evaluates the filter; and on a server."""
+    collection = f"test_{uuid.uuid4().hex}"
+    uri = None if request.param == "lite" else request.getfixturevalue("server")
+    store = made(tmp_path_factory.mktemp("segments"), uri=uri, collection=collection)
+    store.open()
     single: list[object] = [
         *HOSTILE,
         *NUMBERS,
@@ -142,14 +149,17 @@ def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Milvus, 
     pool: list[dict[str, object]] = [{field: value} for field in FIELDS for value in single]
     pool += [{"lang": one, "a.b": other} for one in single[::3] for other in single[::4]]
     rows = rows_of(pool * (1 + 1_000 // len(pool)))
-    assert made.put(rows, version=1) == {}
-    made.close()
-    made.open()
-    yield made, rows
-    made.close()
+    assert store.put(rows, version=1) == {}
+    store.sync()
+    store.close()
+    store.open()
+    yield store, rows
+    store.close()
+    if uri is not None:
+        remove(uri, collection)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10 * EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tree=filters)
 def test_selects_what_matches_on_disk(on_disk: tuple[Milvus, list[Row]], tree: Filter) -> None:
     store, rows = on_disk
@@ -188,13 +198,13 @@ def test_a_filter_as_large_as_the_language_allows(store: Milvus) -> None:
 
 def test_an_expression_is_readable_and_holds_no_name_as_it_is() -> None:
     assert expression(parse('lang == "en" and not year < 2020')) == (
-        '((exists $meta["s_lang"] and ($meta["s_lang"] == "en")) and '
+        '(((exists $meta["s_lang"]) and ($meta["s_lang"] == "en")) and '
         '((not (exists $meta["i_year"]) or not ($meta["i_year"] < 2020)) and '
         '(not (exists $meta["f_year"]) or not ($meta["f_year"] < 2020.0))))'
     )
     name = "s_x_22__5d__20_or_20_pk_20__21__3d__20__22_"
     assert expression(parse('`x"] or pk != "` startswith "a%"')) == (
-        f'(exists $meta["{name}"] and ($meta["{name}"] >= "a%" and $meta["{name}"] < "a&"))'
+        f'((exists $meta["{name}"]) and ($meta["{name}"] >= "a%" and $meta["{name}"] < "a&"))'
     )
 
 

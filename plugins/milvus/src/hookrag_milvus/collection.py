@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import Any, Literal
+from typing import Any
 
-from hookrag import Card, HookragError, IdentityError, note
+from hookrag import Card, HookragError, IdentityError, TransientError, note
 
 from hookrag_milvus import card as cards
 from hookrag_milvus.connection import RETRIES, Connection
+from hookrag_milvus.index import BUILT, Options
 from hookrag_milvus.rows import MAX_DOCUMENT_ID, MAX_ID, MAX_OWNER, MAX_TEXT
 
 log = logging.getLogger(__name__)
@@ -19,28 +19,13 @@ _LITE_ROWS = 100_000
 _FIELDS = frozenset({"pk", "document_id", "owner", "check", "text", "chunk", "dense"})
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How vectors are compared and indexed; m and ef_construction are of HNSW."""
-
-    metric: Literal["COSINE", "IP"]
-    index: Literal["FLAT", "HNSW"]
-    m: int
-    ef_construction: int
-
-    @property
-    def build(self) -> dict[str, int]:
-        """The index's own parameters, as Milvus names them."""
-        return {"M": self.m, "efConstruction": self.ef_construction} if self.index == "HNSW" else {}
+def exists(connection: Connection, name: str) -> bool:
+    """Whether there is a collection or an alias of this name."""
+    return bool(connection.call("look up", lambda: connection.client.has_collection(name, **RETRIES)))
 
 
-def exists(connection: Connection) -> bool:
-    """Whether the collection is there."""
-    return bool(connection.call("look up", lambda: connection.client.has_collection(connection.collection, **RETRIES)))
-
-
-def create(connection: Connection, dim: int, options: Options, card: Card) -> None:
-    """Make the collection with its card and index, and load it."""
+def create(connection: Connection, name: str, dim: int, options: Options, card: Card) -> None:
+    """Make the collection with its card and index."""
     from pymilvus import DataType
 
     made = connection.client.create_schema(auto_id=False, enable_dynamic_field=True)
@@ -55,7 +40,7 @@ def create(connection: Connection, dim: int, options: Options, card: Card) -> No
     connection.call(
         "create",
         lambda: connection.client.create_collection(
-            connection.collection,
+            name,
             schema=made,
             properties={cards.PROPERTY: cards.encode(card)},
             consistency_level="Bounded",
@@ -63,13 +48,12 @@ def create(connection: Connection, dim: int, options: Options, card: Card) -> No
         ),
         writes=True,
     )
-    _create_index(connection, options)
-    load(connection)
+    _create_index(connection, name, options)
 
 
 def adopt(connection: Connection, options: Options) -> int:
     """The width of the collection's vectors; it is loaded, and must be hookrag's and indexed as the options say."""
-    described = _described(connection)
+    described = _described(connection, connection.collection)
     fields = {field["name"]: field for field in described["fields"]}
     if not fields.keys() >= _FIELDS or cards.PROPERTY not in described["properties"]:
         raise HookragError(
@@ -77,25 +61,37 @@ def adopt(connection: Connection, options: Options) -> int:
             f"{', '.join(sorted(fields))}, expected {', '.join(sorted(_FIELDS))} and a card): choose another collection"
         )
     _check_index(connection, options)
-    load(connection)
+    load(connection, options)
     return int(fields["dense"]["params"]["dim"])
 
 
-def card(connection: Connection) -> Card:
+def card(connection: Connection, name: str) -> Card:
     """The card of the collection."""
-    text = _described(connection)["properties"].get(cards.PROPERTY, "")
-    return cards.decode(text, f"{connection.where}, collection {connection.collection}")
+    text = _described(connection, name)["properties"].get(cards.PROPERTY, "")
+    return cards.decode(text, f"{connection.where}, collection {name}")
 
 
-def load(connection: Connection) -> None:
-    """Make the collection ready to be searched, which it is not after the engine or the server was started."""
+def load(connection: Connection, options: Options) -> None:
+    """Make the collection ready to be searched, which it is not after the engine or the server was started.
+
+    Milvus Lite writes the file of an index in place, so a process that dies meanwhile leaves half of one, and the collection
+    cannot be loaded. What it is made of is whole: it is made anew.
+    """
     try:
-        connection.call("load", lambda: connection.client.load_collection(connection.collection, **RETRIES))
+        _load(connection)
+        return
     except HookragError as error:
-        if not connection.is_lite:
+        if not connection.is_lite or isinstance(error, TransientError):
             raise
+        log.warning("%s: the files of the index are damaged, they are made anew: %s", connection.where, error)
+    try:
+        name = connection.collection
+        connection.call("drop the index", lambda: connection.client.drop_index(name, "dense", **RETRIES), writes=True)
+        _create_index(connection, name, options)
+        _load(connection)
+    except HookragError as error:
         raise HookragError(
-            f"{error}: the files of the index may be damaged: restore the folder from a backup, or move it away and index again"
+            f"{error}: the files of the rows may be damaged: restore the folder from a backup, or move it away and index again"
         ) from error
 
 
@@ -132,7 +128,11 @@ def warn_of_size(connection: Connection) -> None:
         )
 
 
-def _create_index(connection: Connection, options: Options) -> None:
+def _load(connection: Connection) -> None:
+    connection.call("load", lambda: connection.client.load_collection(connection.collection, **RETRIES))
+
+
+def _create_index(connection: Connection, name: str, options: Options) -> None:
     params: dict[str, Any] = dict(options.build)
     if params and connection.is_lite:
         # Lite reads them only from inside a key "params", and pymilvus sends each as a key of its own.
@@ -141,7 +141,7 @@ def _create_index(connection: Connection, options: Options) -> None:
     wanted.add_index("dense", index_name="dense", index_type=options.index, metric_type=options.metric, params=params)
     connection.call(
         "index",
-        lambda: connection.client.create_index(connection.collection, wanted, sync=False, **RETRIES),
+        lambda: connection.client.create_index(name, wanted, sync=False, **RETRIES),
         writes=True,
     )
 
@@ -150,14 +150,15 @@ def _check_index(connection: Connection, options: Options) -> None:
     described = _described_index(connection)
     if not described:
         # The process died between making the collection and its index.
-        _create_index(connection, options)
+        _create_index(connection, connection.collection, options)
         return
     built = {**described, **described.get("params", {})}
     got = {"metric": built.get("metric_type"), "index": built.get("index_type")}
     expected: dict[str, str | int] = {"metric": options.metric, "index": options.index}
-    if options.index == "HNSW" and got["index"] == "HNSW":
-        got |= {"m": int(built.get("M", 0)), "ef_construction": int(built.get("efConstruction", 0))}
-        expected |= {"m": options.m, "ef_construction": options.ef_construction}
+    if got["index"] == options.index:
+        for name, called in BUILT.items():
+            if name in options.parameters:
+                got[name], expected[name] = int(built.get(called, 0)), options.parameters[name]
     for name, value in expected.items():
         if got[name] != value:
             raise IdentityError(
@@ -166,10 +167,8 @@ def _check_index(connection: Connection, options: Options) -> None:
             )
 
 
-def _described(connection: Connection) -> dict[str, Any]:
-    return dict(
-        connection.call("describe", lambda: connection.client.describe_collection(connection.collection, **RETRIES))
-    )
+def _described(connection: Connection, name: str) -> dict[str, Any]:
+    return dict(connection.call("describe", lambda: connection.client.describe_collection(name, **RETRIES)))
 
 
 def _described_index(connection: Connection) -> dict[str, Any]:

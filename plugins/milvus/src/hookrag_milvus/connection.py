@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RETRIES = {"retry_times": 1}
-"""For every call of pymilvus, which otherwise repeats a failed one 75 times; TransientError leaves that to the core."""
+RETRIES = {"retry_times": 0}
+"""For every call of pymilvus, which otherwise repeats a failed one 75 times: with TransientError the core does."""
 
 STRONG = {**RETRIES, "consistency_level": "Strong"}
 """For reads that must see every write before them. The embedded engine always does."""
@@ -142,7 +142,7 @@ def server(uri: str, token_env: str | None, collection: str, timeout: float) -> 
             )
     client = _client(uri, token, _deadlines(timeout), timeout)
     connection = Connection(client, uri, collection, None, threading.RLock(), False, os.getpid())
-    connection.is_lite = "lite" in connection.call("connect", client.get_server_version)
+    connection.is_lite = connection.call("connect", client.get_server_version).startswith("milvus_lite")
     return connection
 
 

@@ -37,6 +37,7 @@ def translated(error: Exception, doing: str) -> HookragError:
     import grpc
     from pymilvus.exceptions import DataNotMatchException, MilvusException, ParamError
 
+    error = _first(error)
     code: object = None
     message = str(error)
     retriable = False
@@ -62,3 +63,10 @@ def translated(error: Exception, doing: str) -> HookragError:
     if isinstance(error, DataNotMatchException | ParamError) or code in _REFUSALS:
         return Refused(text)
     return HookragError(f"{text} ({type(error).__name__})")
+
+
+def _first(error: Exception) -> Exception:
+    """What was raised before pymilvus said that it does not repeat the call, which hides the kind of error."""
+    while "Retry run out of" in str(error) and isinstance(error.__context__, raised()):
+        error = error.__context__
+    return error

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Metric = Literal["COSINE", "IP"]
+from hookrag_milvus.index import Metric
 
 
 def scores(queries: NDArray[np.float32], rows: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
-    """float32[n, m]: q . r, divided by |q| |r| for COSINE and then in [-1, 1].
+    """float32[n, m]: q . r; divided by |q| |r| for COSINE and then in [-1, 1]; for L2, -|q - r|^2.
 
     >>> scores(np.array([[3, 4]], np.float32), np.array([[4, 3], [-3, -4]], np.float32), "COSINE").round(2).tolist()
     [[0.9599999785423279, -1.0]]
+    >>> scores(np.array([[3, 4]], np.float32), np.array([[4, 3], [3, 4]], np.float32), "L2").tolist()
+    [[-2.0, -0.0]]
     """
     if metric == "IP":
         return queries @ rows.T
+    if metric == "L2":
+        # By differences: of |q|^2 - 2 q.r + |r|^2 little is left where q and r are close. By query: n m d floats are too many.
+        return np.stack([-np.square(rows - query).sum(axis=1) for query in queries])
     cosine: NDArray[np.float32] = (_directions(queries) @ _directions(rows).T).clip(-1, 1)
     return cosine
 

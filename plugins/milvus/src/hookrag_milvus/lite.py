@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrag import HookragError, IndexLocked
+
+from hookrag_milvus import files
 
 _PID = "writer.pid"
 
@@ -67,17 +71,25 @@ def release(engine: Engine) -> None:
 def _start(database: Path) -> None:
     from milvus_lite.server_manager import server_manager_instance
 
-    if database.is_file():
-        raise HookragError(
-            f"{database}: got a file, expected a folder: Milvus Lite 2 wrote it, whose format version 3 does not read; "
-            "move the file away and index again"
-        )
+    for place in (database.parent, database):
+        if place.is_file():
+            raise HookragError(
+                f"{place}: got a file, expected a folder: Milvus Lite 2 wrote it, whose format version 3 does not read; "
+                "move the file away and index again"
+            )
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HookragError(
             f"{database.parent}: the folder cannot be made: {error.strerror}: choose another path"
         ) from error
+    with _lock(database / "LOCK") as ours:
+        if ours:  # who else has it may be changing the files
+            if found := files.problem(database):
+                raise HookragError(
+                    f"{database}: {found}: restore the folder from a backup, or move it away and index again"
+                )
+            files.tidy(database)
     if server_manager_instance.start_and_get_uri(str(database)) is None:
         raise _why(database)
 
@@ -89,39 +101,72 @@ def _why(database: Path) -> HookragError:
             return HookragError(
                 f"{place}: this user may not read and write it: mend its permissions, or choose another path"
             )
-    if _is_locked(database / "LOCK"):
-        return IndexLocked(_locked(database, _holder(database)))
+    with _lock(database / "LOCK") as ours:
+        if not ours:
+            return IndexLocked(_locked(database, _holder(database)))
     return HookragError(
         f"{database}: Milvus Lite cannot open it; its files may be damaged: restore the folder from a backup, or move it away "
         "and index again"
     )
 
 
-def _is_locked(file: Path) -> bool:
+@contextmanager
+def _lock(file: Path) -> Iterator[bool]:
+    """Hold the engine's lock, if there is one; False where another process does."""
     import fcntl
 
-    try:
-        with open(file, "r+b") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    with ExitStack() as stack:
+        ours = True
+        try:
+            fcntl.flock(stack.enter_context(open(file, "r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            ours = False
+        except OSError:
+            pass  # there is none, or none that this user may write: the engine will say
+        yield ours
 
 
 def _holder(database: Path) -> int | None:
-    """The process that wrote its id beside the database, if it lives."""
+    """The process that has the lock, as the kernel says; where it does not, the one that wrote its id beside the database."""
+    for candidate in (_of_kernel, _of_file):
+        process = candidate(database)
+        if process is not None and _lives(process):
+            return process
+    return None
+
+
+def _of_kernel(database: Path) -> int | None:
+    # A line of Linux: "1: FLOCK  ADVISORY  WRITE 4711 fe:00:5949737 0 EOF", with the device and inode of the file.
     try:
-        process = int((database.parent / _PID).read_text())
-        if process <= 0:
-            return None  # to kill() that would be a group of processes
+        status = (database / "LOCK").stat()
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        _, kind, _, _, process, where, *_ = line.replace("->", "").split()
+        if (kind, where) == ("FLOCK", file):
+            return int(process)
+    return None
+
+
+def _of_file(database: Path) -> int | None:
+    try:
+        return int((database.parent / _PID).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _lives(process: int) -> bool:
+    if process <= 0:
+        return False  # to kill() that would be a group of processes
+    try:
         os.kill(process, 0)
     except PermissionError:
-        return process  # it lives, and is somebody else's
-    except (OSError, ValueError, OverflowError):
-        return None
-    return process
+        return True  # it is somebody else's
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _locked(database: Path, process: int | None) -> str:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from hookrag import Chunk, ItemRejected, Row, RowKey
 
-from hookrag_milvus.where import facets
+from hookrag_milvus.index import Metric
+from hookrag_milvus.where import Facet, facets
 
 KEY_FIELDS = ("pk", "document_id", "owner", "check")
 CHUNK_FIELDS = ("pk", "document_id", "text", "chunk")
 MAX_ID, MAX_DOCUMENT_ID, MAX_OWNER, MAX_TEXT, MAX_JSON = 64, 512, 128, 65_535, 60_000
 MAX_DIM = 32_768
-_TINY = np.finfo(np.float32).tiny
+# Of the squared length; the squared distance of two vectors is at most four times the greater of theirs.
+_LEAST: Mapping[Metric, float] = MappingProxyType({"COSINE": float(np.finfo(np.float32).tiny), "IP": 0.0, "L2": 0.0})
+_GREATEST = float(np.finfo(np.float32).max)
+_MOST: Mapping[Metric, float] = MappingProxyType({"COSINE": _GREATEST, "IP": _GREATEST, "L2": _GREATEST / 4})
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BATCH_ROWS, _BATCH_BYTES = 1_000, 16 * 2**20
 # No quote or backslash: pymilvus writes ids into expressions of its own (the cursor of its iterators) as they are.
 _ID = re.compile(r"[0-9A-Za-z_.:/-]{1,64}")
@@ -37,17 +44,17 @@ def is_id(chunk_id: str) -> bool:
     return _ID.fullmatch(chunk_id) is not None
 
 
-def record(row: Row, *, dim: int | None, directed: bool) -> Record:
+def record(row: Row, *, dim: int | None, metric: Metric) -> Record:
     """The row as it is sent; ItemRejected says what is wrong with it.
 
-    `dim` is the width of the collection's vectors, None before there is one; `directed` refuses a vector of zeros.
+    `dim` is the width of the collection's vectors, None before there is one. Called with overflow ignored (`unwarned`).
     """
     chunk = row.chunk
     if not is_id(chunk.id):
         raise ItemRejected(
             f"its id {chunk.id[:80]!r} is not 1 to 64 letters, digits and _ . : / -: make chunks with chunk_of()"
         )
-    vector = _vector(row, dim=dim, directed=directed)
+    vector = _vector(row, dim=dim, metric=metric)
     sizes = [
         _bytes("document id", chunk.document_id, MAX_DOCUMENT_ID),
         _bytes("owner", row.owner, MAX_OWNER),
@@ -59,11 +66,7 @@ def record(row: Row, *, dim: int | None, directed: bool) -> Record:
         filterable = facets(chunk.metadata)
     except ValueError as error:
         raise ItemRejected(f"its metadata hold {error}") from error
-    sizes.append(
-        _bytes(
-            "metadata for filters as JSON", json.dumps(filterable, ensure_ascii=False, separators=(",", ":")), MAX_JSON
-        )
-    )
+    sizes.append(_facets_size(filterable))
     if not -(2**63) <= row.check < 2**63:
         raise ItemRejected(f"its check is {row.check}, expected a signed integer of 64 bits")
     fields = {
@@ -121,20 +124,26 @@ def row_from(found: Mapping[str, Any]) -> Row:
     return Row(chunk_from(found), found["owner"], found["check"], vector)
 
 
-def queries_of(vectors: np.ndarray[Any, Any], *, dim: int, directed: bool) -> np.ndarray[Any, Any]:
+def queries_of(vectors: np.ndarray[Any, Any], *, dim: int, metric: Metric) -> np.ndarray[Any, Any]:
     """The query vectors as float32[n, dim]; ValueError says what is wrong with them."""
     queries = np.ascontiguousarray(vectors, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise ValueError(
             f"query vectors have the shape {list(queries.shape)}, expected [n, {dim}]: use the embedder of this index"
         )
-    for number, query in enumerate(queries):
-        if wrong := _wrong(query, directed=directed):
-            raise ValueError(f"query vector {number} {wrong}")
+    with unwarned():
+        for number, query in enumerate(queries):
+            if wrong := _wrong(query, metric=metric):
+                raise ValueError(f"query vector {number} {wrong}")
     return queries
 
 
-def _vector(row: Row, *, dim: int | None, directed: bool) -> np.ndarray[Any, Any]:
+def unwarned() -> AbstractContextManager[Any]:
+    """Within it numpy does not warn of what is found wrong and said here. Entered once for many rows, for it is slow."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+def _vector(row: Row, *, dim: int | None, metric: Metric) -> np.ndarray[Any, Any]:
     if row.dense is None:
         raise ItemRejected("it has no dense vector")
     vector = np.ascontiguousarray(row.dense, dtype=np.float32)
@@ -146,22 +155,21 @@ def _vector(row: Row, *, dim: int | None, directed: bool) -> np.ndarray[Any, Any
         raise ItemRejected(
             f"its dense vector has {len(vector)} dimensions, expected {dim}, those of the rows before it"
         )
-    if wrong := _wrong(vector, directed=directed):
+    if wrong := _wrong(vector, metric=metric):
         raise ItemRejected(f"its dense vector {wrong}")
     return vector
 
 
-def _wrong(vector: np.ndarray[Any, Any], *, directed: bool) -> str:
+def _wrong(vector: np.ndarray[Any, Any], *, metric: Metric) -> str:
     """Why the vector has no scores, "" if it has. The engine computes in 32 bits, squared lengths too."""
+    square = np.dot(vector, vector)
+    if _LEAST[metric] <= square <= _MOST[metric]:
+        return ""
     if not np.isfinite(vector).all():
         return "has a value that is not finite"
-    with np.errstate(over="ignore"):
-        square = np.dot(vector, vector)
-    if directed and not vector.any():
+    if metric == "COSINE" and not vector.any():
         return "is all zeros, which has no cosine with anything"
-    if not np.isfinite(square) or (directed and square < _TINY):
-        return f"has the squared length {square:g}, expected one that 32 bits hold: scale it"
-    return ""
+    return f"has the squared length {square:g}, expected one that 32 bits hold: scale it"
 
 
 def _rest(chunk: Chunk) -> str:
@@ -176,14 +184,22 @@ def _rest(chunk: Chunk) -> str:
         "metadata": dict(chunk.metadata),
     }
     try:
-        return json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
+        return _json(rest)
     except (TypeError, ValueError, RecursionError) as error:
         raise ItemRejected(f"its metadata are not JSON values: {error}") from error
 
 
+def _facets_size(filterable: Mapping[str, Facet]) -> int:
+    # A character takes at most six bytes (\u0001), a number 25: most rows are far below the limit, and need no JSON.
+    most = sum(
+        len(name) + 10 + (6 * len(value) if isinstance(value, str) else 25) for name, value in filterable.items()
+    )
+    return most if most <= MAX_JSON else _bytes("metadata for filters as JSON", _json(filterable), MAX_JSON)
+
+
 def _bytes(what: str, text: str, limit: int, advice: str = "make it shorter") -> int:
     try:
-        size = len(text.encode("utf-8"))
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
     except UnicodeEncodeError as error:
         raise ItemRejected(f"its {what} holds half of a surrogate pair, which UTF-8 cannot hold") from error
     if size > limit:
@@ -191,7 +207,7 @@ def _bytes(what: str, text: str, limit: int, advice: str = "make it shorter") ->
     return size
 
 
-def halves(items: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The first half and the rest."""
+def halves(items: Any) -> tuple[Any, Any]:
+    """The first half and the rest of a list or an array."""
     middle = len(items) // 2
     return items[:middle], items[middle:]

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+# Room for what a generation adds to the name; Milvus takes 255.
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
+_GENERATION = re.compile(r"_g[0-9]+$")
 _SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
 
 
-def check_collection(name: str) -> None:
-    """ValueError where a server would not take the name."""
+def check_collection(name: str, *, served: bool) -> None:
+    """ValueError where a server would not take the name, or would take it for a generation of another."""
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"collection must be up to 255 letters, digits and underscores and not begin with a digit, got {name!r}"
+            f"collection must be up to 240 letters, digits and underscores and not begin with a digit, got {name!r}"
         )
+    if served and _GENERATION.search(name):
+        raise ValueError(f"collection must not end in _g and a number, as the generations of an index do, got {name!r}")
 
 
-def check_range(name: str, value: int, low: int, high: int) -> None:
-    """ValueError where the value is not in [low, high]."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+def check_place(uri: str | None, token_env: str | None, generation: int | None) -> None:
+    """ValueError where something that only a server has is set without one, or the server's address is none."""
+    if uri is not None:
+        _check_uri(uri)
+    elif token_env is not None:
+        raise ValueError("token_env is for a server, got no uri: set uri, or leave token_env out")
+    elif generation is not None:
+        raise ValueError(
+            "generation is for a server, got no uri: the generations of an embedded database are folders, set path"
+        )
+    if generation is not None and not 1 <= generation < 10**9:
+        raise ValueError(f"generation must be in [1, {10**9 - 1}], got {generation}")
 
 
-def check_uri(uri: str) -> None:
+def check_timeout(timeout: float) -> None:
+    """ValueError where it is no time."""
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
+
+
+def _check_uri(uri: str) -> None:
     """ValueError where it is not the address of a server, or holds a secret; a secret is not repeated."""
     try:
         parts = urlsplit(uri)

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from hookrag import (
-    Card,
-    Chunk,
-    Chunker,
-    Embedder,
-    Filter,
-    Hit,
-    HookragError,
-    ItemRejected,
-    Row,
-    RowKey,
-    ScoreKind,
-    best,
-    note,
-)
+from hookrag import Card, Chunk, Chunker, Embedder, Filter, Hit, HookragError, ItemRejected, Row, RowKey, ScoreKind
 from numpy.typing import NDArray
 
 from hookrag_milvus import card as cards
 from hookrag_milvus import collection as schema
+from hookrag_milvus import generations
 from hookrag_milvus.connection import RETRIES, Connection, embedded, server
 from hookrag_milvus.errors import Refused, TooLarge
-from hookrag_milvus.exact import nearest
+from hookrag_milvus.index import MAX_K, IndexType, Metric, options
 from hookrag_milvus.rows import (
     CHUNK_FIELDS,
     KEY_FIELDS,
@@ -43,15 +30,14 @@ from hookrag_milvus.rows import (
     queries_of,
     record,
     row_from,
+    unwarned,
 )
-from hookrag_milvus.settings import check_collection, check_range, check_uri
+from hookrag_milvus.search import search
+from hookrag_milvus.settings import check_collection, check_place, check_timeout
 from hookrag_milvus.where import expression, one_of
 
-MAX_K = 16_384
 _IDS = 1_000
-_HITS = 16_384
 _FLUSH_ROWS = 1_000
-_EXACT_ROWS, _EXACT_SHARE = 20_000, 0.1
 
 
 class Milvus:
@@ -59,8 +45,15 @@ class Milvus:
 
     `path` is a folder that belongs to this store alone: the embedded engine (Milvus Lite) keeps its database there, one process
     at a time; with `uri` a server keeps the rows, and the folder only the card until there is a collection. `token_env` names
-    the environment variable that holds the server's token. `m`, `ef_construction` and `ef` belong to the HNSW index; a search
-    uses max(ef, 2 k). `timeout` is for one call, in seconds; what takes longer fails as transient.
+    the environment variable that holds the server's token.
+
+    `metric` ranks by cosine, inner product, or negated squared distance (L2). `index` is exact (FLAT), lists around `nlist`
+    centres (128) of which a search reads the `nprobe` nearest (16), or a graph (HNSW) of `m` neighbours a node (16), built with
+    `ef_construction` candidates (200) and searched with the greater of `ef` (64) and 2 k. A parameter of another index than the
+    chosen one is refused. `timeout` is for one call, in seconds; what takes longer fails as transient.
+
+    On a server `collection` is an alias that leads to a generation of the index, at first to `<collection>_g1`. `generation`,
+    which reindexing fills in, means one of them, without regard to the alias.
 
     `version` is not kept: the embedded engine is fenced because its writes end with its process, a server is not. Rows survive
     the death of the process, not a loss of power (Milvus Lite does not fsync them). Equal scores are ordered by chunk id, but
@@ -78,27 +71,21 @@ class Milvus:
         uri: str | None = None,
         token_env: str | None = None,
         collection: str = "hookrag",
-        metric: Literal["COSINE", "IP"] = "COSINE",
-        index: Literal["FLAT", "HNSW"] = "FLAT",
-        m: int = 16,
-        ef_construction: int = 200,
-        ef: int = 64,
+        metric: Metric = "COSINE",
+        index: IndexType = "FLAT",
+        m: int | None = None,
+        ef_construction: int | None = None,
+        ef: int | None = None,
+        nlist: int | None = None,
+        nprobe: int | None = None,
         timeout: float = 60.0,
+        generation: int | None = None,
     ) -> None:
-        if uri is not None:
-            check_uri(uri)
-        elif token_env is not None:
-            raise ValueError("token_env is for a server, got no uri: set uri, or leave token_env out")
-        check_collection(collection)
-        if metric not in ("COSINE", "IP"):
-            raise ValueError(f"metric must be COSINE or IP, got {metric!r}")
-        if index not in ("FLAT", "HNSW"):
-            raise ValueError(f"index must be FLAT or HNSW, got {index!r}")
-        check_range("m", m, 2, 2048)
-        check_range("ef_construction", ef_construction, 8, 32_768)
-        check_range("ef", ef, 1, 32_768)
-        if not 0 < timeout < math.inf:
-            raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
+        check_place(uri, token_env, generation)
+        check_collection(collection, served=uri is not None)
+        check_timeout(timeout)
+        given = {"m": m, "ef_construction": ef_construction, "ef": ef, "nlist": nlist, "nprobe": nprobe}
+        self._options = options(metric, index, given)
         self.chunker = chunker
         self.embedder = embedder
         self.embedders = {"dense": embedder}
@@ -107,20 +94,22 @@ class Milvus:
         self.fenced = uri is None
         self.token_env = token_env
         self.collection = collection
-        self.metric: Literal["COSINE", "IP"] = metric
-        self.index: Literal["FLAT", "HNSW"] = index
+        self.metric: Metric = metric
+        self.index: IndexType = index
         self.m = m
         self.ef_construction = ef_construction
         self.ef = ef
+        self.nlist = nlist
+        self.nprobe = nprobe
         self.timeout = timeout
-        self._options = schema.Options(metric, index, m, ef_construction)
+        self.generation = generation
         self._connection: Connection | None = None
         self._dim: int | None = None  # None until there is a collection
         self._unflushed = 0
 
     @property
     def dense_kind(self) -> ScoreKind:
-        return ScoreKind("cosine" if self.metric == "COSINE" else "inner product")
+        return self._options.kind
 
     # The life of the store.
 
@@ -130,7 +119,8 @@ class Milvus:
             database = Path(os.path.realpath(self.path)) / "milvus.db"
             self._connection = embedded(database, self.collection, self.timeout)
         else:
-            self._connection = server(self.uri, self.token_env, self.collection, self.timeout)
+            name = self.collection if self.generation is None else self._made
+            self._connection = server(self.uri, self.token_env, name, self.timeout)
         try:
             self.card()
             if self._dim is not None:
@@ -151,10 +141,10 @@ class Milvus:
         connection = self._open()
         with connection.writer:
             if self._ready() is not None:
-                return schema.card(connection)
+                return schema.card(connection, connection.collection)
             kept = cards.read(self._card_file)
             if kept is None:
-                kept = cards.new()
+                kept = replace(cards.new(), generation=self.generation or 1)
                 self.path.mkdir(parents=True, exist_ok=True)
                 cards.write(self._card_file, kept)
             return kept
@@ -182,20 +172,20 @@ class Milvus:
         records: dict[str, Record] = {}
         with connection.writer:
             dim = self._ready()
-            for row in rows:
-                try:
-                    made = record(row, dim=dim, directed=self.metric == "COSINE")
-                except ItemRejected as error:
-                    rejected[row.chunk.id] = str(error)
-                    continue
-                dim = len(made.fields["dense"])
-                records[made.id] = made
+            with unwarned():
+                for row in rows:
+                    try:
+                        made = record(row, dim=dim, metric=self.metric)
+                    except ItemRejected as error:
+                        rejected[row.chunk.id] = str(error)
+                        continue
+                    dim = len(made.fields["dense"])
+                    records[made.id] = made
             if not records:
                 return rejected
             if self._dim is None:
                 assert dim is not None, "there is a record"
-                schema.create(connection, dim, self._options, self.card())
-                self._ready()
+                self._create(connection, dim)
             for batch in batches(records.values()):
                 self._upsert(connection, batch, rejected)
                 self._unflushed += len(batch)
@@ -219,6 +209,16 @@ class Milvus:
         connection = self._open()
         if not connection.is_lite and self._ready() is not None:
             schema.settle(connection, self.timeout)
+
+    # Generations, on a server.
+
+    def promote(self) -> None:
+        """Lead the alias, and by it every search, to this store's generation; at once, whatever it led to before."""
+        generations.promote(self._served(), self.collection, self._made)
+
+    def retire(self, generation: int, /) -> None:
+        """Drop the collection of a generation that the alias does not lead to; one that is not there is a success."""
+        generations.retire(self._served(), self.collection, generations.collection_of(self.collection, generation))
 
     # Reading rows.
 
@@ -244,10 +244,10 @@ class Milvus:
     # Searching.
 
     def search_dense(self, vectors: NDArray[np.float32], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
-        """The k best of the rows that match; scores are cosines in [-1, 1] or inner products.
+        """The k best of the rows that match; scores are cosines in [-1, 1], inner products, or negated squared distances.
 
-        FLAT is exact. HNSW is approximate, but exact scores are computed where the filter leaves at most 20,000 rows or a tenth
-        of them, and where the index returns fewer than min(k, matching rows): a graph loses its way in few rows.
+        FLAT is exact. IVF_FLAT and HNSW are approximate, and search more widely under a filter; where they return fewer than
+        min(k, matching rows), exact scores are computed.
         """
         connection = self._open()
         if not 1 <= k <= MAX_K:
@@ -258,70 +258,17 @@ class Milvus:
         if dim is None or len(vectors) == 0:
             return [[] for _ in range(len(vectors))]
         try:
-            queries = queries_of(vectors, dim=dim, directed=self.metric == "COSINE")
+            queries = queries_of(vectors, dim=dim, metric=self.metric)
         except ValueError as error:
             raise HookragError(f"{connection.where}: {error}") from error
         self._flush(connection)
         selected = "" if where is None else expression(where)
-        if selected and self.index == "HNSW":
-            matching = connection.count(selected)
-            if matching <= max(_EXACT_ROWS, _EXACT_SHARE * connection.count("")):
-                return self._exact(connection, queries, k, selected)
-        # As many queries a call as may be: the embedded engine walks all its rows once a call, not once a query.
-        at_once = max(1, _HITS // k)
-        hits: list[list[Hit]] = []
-        for start in range(0, len(queries), at_once):
-            hits += self._search(connection, queries[start : start + at_once], k, selected)
-        fewest = min(map(len, hits))
-        if fewest < k and fewest < connection.count(selected):
-            return self._exact(connection, queries, k, selected)
-        return hits
+        return search(connection, self._options, queries, k, selected, self._chunks)
 
-    def _search(self, connection: Connection, queries: NDArray[np.float32], k: int, selected: str) -> list[list[Hit]]:
-        params = {"ef": min(max(self.ef, 2 * k), 32_768)} if self.index == "HNSW" else {}
-        fields = CHUNK_FIELDS if len(queries) > 1 or k <= _IDS else ("pk",)
-        try:
-            answers = connection.call(
-                "search",
-                lambda: connection.client.search(
-                    self.collection,
-                    data=list(queries),
-                    anns_field="dense",
-                    filter=selected,
-                    limit=k,
-                    output_fields=list(fields),
-                    search_params={"metric_type": self.metric, "params": params},
-                    **RETRIES,
-                ),
-            )
-        except TooLarge:
-            if len(queries) == 1:
-                raise
-            first, rest = halves(queries)  # type: ignore[arg-type]  # an array is sliced like a sequence
-            return [*self._search(connection, first, k, selected), *self._search(connection, rest, k, selected)]  # type: ignore[arg-type]  # as above
-        scored = [[(one["pk"], self._score(one["distance"])) for one in answer] for answer in answers]
-        if fields is CHUNK_FIELDS:
-            chunks = {one["pk"]: one["entity"] for answer in answers for one in answer}
-            return _hits(scored, {pk: chunk_from({"pk": pk, **entity}) for pk, entity in chunks.items()}, k)
-        return _hits(scored, self._chunks(scored), k)
+    def _chunks(self, chunk_ids: Iterable[str]) -> dict[str, Chunk]:
+        return {one["pk"]: chunk_from(one) for one in self._by_id(chunk_ids, CHUNK_FIELDS)}
 
-    def _exact(self, connection: Connection, queries: NDArray[np.float32], k: int, selected: str) -> list[list[Hit]]:
-        note(exact=len(queries))
-        pages = (
-            ([one["pk"] for one in page], np.asarray([one["dense"] for one in page], dtype=np.float32))
-            for page in connection.pages(selected, ["pk", "dense"])
-        )
-        scored = nearest(queries, pages, k, self.metric)
-        return _hits(scored, self._chunks(scored), k)
-
-    def _score(self, distance: float) -> float:
-        return min(1.0, max(-1.0, distance)) if self.metric == "COSINE" else distance
-
-    def _chunks(self, scored: Sequence[Sequence[tuple[str, float]]]) -> dict[str, Chunk]:
-        ids = dict.fromkeys(pk for answer in scored for pk, _ in answer)
-        return {one["pk"]: chunk_from(one) for one in self._by_id(list(ids), CHUNK_FIELDS)}
-
-    def _by_id(self, chunk_ids: Sequence[str], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _by_id(self, chunk_ids: Iterable[str], fields: Sequence[str]) -> Iterator[dict[str, Any]]:
         connection = self._open()
         if self._ready() is None:
             return
@@ -337,7 +284,7 @@ class Milvus:
 
     def _delete(self, connection: Connection, selected: str) -> None:
         def operation() -> None:
-            connection.client.delete(self.collection, filter=selected, **RETRIES)
+            connection.client.delete(connection.collection, filter=selected, **RETRIES)
 
         connection.call("delete", operation, writes=True)
 
@@ -345,14 +292,16 @@ class Milvus:
         """Move rows of a bulk load to where Milvus Lite searches them ten times faster."""
         if connection.is_lite and self._unflushed >= _FLUSH_ROWS:
             with connection.writer:
-                connection.call("flush", lambda: connection.client.flush(self.collection, **RETRIES), writes=True)
+                connection.call("flush", lambda: connection.client.flush(connection.collection, **RETRIES), writes=True)
                 self._unflushed = 0
             schema.warn_of_size(connection)
 
     def _upsert(self, connection: Connection, batch: Sequence[Record], rejected: dict[str, str]) -> None:
         rows = [one.fields for one in batch]
         try:
-            connection.call("write", lambda: connection.client.upsert(self.collection, rows, **RETRIES), writes=True)
+            connection.call(
+                "write", lambda: connection.client.upsert(connection.collection, rows, **RETRIES), writes=True
+            )
         except (Refused, TooLarge) as error:
             if len(batch) == 1:
                 rejected[batch[0].id] = str(error)
@@ -364,30 +313,66 @@ class Milvus:
 
     @property
     def _card_file(self) -> Path:
-        return self.path / "card.json"
+        return self.path / ("card.json" if self.generation is None else f"card_g{self.generation}.json")
+
+    @property
+    def _made(self) -> str:
+        """The collection that is made where there is none."""
+        if self.uri is None:
+            return self.collection
+        return generations.collection_of(self.collection, self.generation or 1)
 
     def _open(self) -> Connection:
         if self._connection is None:
             raise HookragError(f"{self.path}: the store is not open: call open() first")
         return self._connection
 
+    def _served(self) -> Connection:
+        connection = self._open()
+        if self.uri is None:
+            raise HookragError(
+                f"{connection.where}: an embedded database has one generation: index the next one into another path"
+            )
+        return connection
+
     def _ready(self) -> int | None:
         """The width of the vectors, None while there is no collection; another component of the process may have made it."""
         if self._dim is None:
             connection = self._open()
-            if schema.exists(connection):
+            if schema.exists(connection, connection.collection) or self._resumed(connection):
                 self._dim = schema.adopt(connection, self._options)
                 # The card is in the collection now; the file would outlive rows that are wiped.
                 self._card_file.unlink(missing_ok=True)
         return self._dim
 
+    def _create(self, connection: Connection, dim: int) -> None:
+        if self._made != connection.collection and schema.exists(connection, self._made):
+            raise HookragError(
+                f"{connection.where}: the collection {self._made} is there, but the alias {self.collection} leads nowhere: "
+                "promote a generation, or choose another collection"
+            )
+        schema.create(connection, self._made, dim, self._options, self.card())
+        self._lead(connection)
+        self._ready()
 
-def _hits(scored: Sequence[Sequence[tuple[str, float]]], chunks: Mapping[str, Chunk], k: int) -> list[list[Hit]]:
-    # A row that was deleted since it was found has no chunk any more.
-    return [list(best((Hit(chunks[pk], score) for pk, score in answer if pk in chunks), k)) for answer in scored]
+    def _resumed(self, connection: Connection) -> bool:
+        """Whether this store made the first generation, died before the alias led to it, and has made that good now."""
+        if self._made == connection.collection or not self._card_file.exists():
+            return False
+        kept = cards.read(self._card_file)
+        if kept is None or not schema.exists(connection, self._made):
+            return False
+        if schema.card(connection, self._made).uuid != kept.uuid:
+            return False
+        self._lead(connection)
+        return True
+
+    def _lead(self, connection: Connection) -> None:
+        if self._made != connection.collection:
+            generations.promote(connection, self.collection, self._made)
 
 
-def _ids(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
+def _ids(chunk_ids: Iterable[str]) -> Iterator[list[str]]:
     """The different ids that can be in a store, a thousand at a time."""
     ids = [chunk_id for chunk_id in dict.fromkeys(chunk_ids) if is_id(chunk_id)]
     for start in range(0, len(ids), _IDS):

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import assert_never
 
@@ -91,7 +92,7 @@ def _expression(tree: Filter, *, negated: bool) -> str:
 
 
 def _meets(facet: str, condition: str | None) -> str:
-    there = f'exists $meta["{facet}"]'
+    there = f'(exists $meta["{facet}"])'
     return there if condition is None else f"({there} and {condition})"
 
 
@@ -226,6 +227,7 @@ def _is_whole(value: int | float) -> bool:
     return INT_MIN <= value <= INT_MAX and int(value) == value
 
 
+@lru_cache(maxsize=10_000)
 def _name(kind: str, field: str) -> str:
     """A facet's name: whatever is no ASCII letter or digit is its code point in hexadecimal between underscores.
 
