@@ -265,7 +265,7 @@ def test_an_index_that_was_cut_off_goes_on(sign: signal.Signals, tmp_path: Path)
     )
     lock = folder / ".hookrag"
     deadline = time.monotonic() + 120
-    while not (lock / "journal.sqlite3").exists():
+    while not (lock / "1" / "journal.sqlite3").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -37,9 +37,12 @@ from hookrag.cli.exits import Exit
 from hookrag.cli.main import hookrag as command_line
 from hookrag.cli.search import ranking_json
 from hookrag.config import Config
-from hookrag.ingest import Problem, Report, StoreCheck, VerifyReport
+from hookrag.ingest import Estimate, Problem, Report, Status, StoreCheck, StoreStatus, VerifyReport
+from hookrag.reindex import ReindexReport
 from hookrag.signature import REFERENCES, parameters
 from hookrag.values import KINDS
+from hookrag_fusion.commands import learned_json
+from hookrag_fusion.learning import Learned
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
@@ -188,7 +191,7 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     if isinstance(value, dict):
-        free = ("metadata", "skipped", "seconds", "lacking", "examples", "pipelines")
+        free = ("metadata", "skipped", "seconds", "lacking", "examples", "pipelines", "documents")
         return {key: shape(inner) if key not in free else "free" for key, inner in value.items()}
     return None
 
@@ -201,10 +204,17 @@ def printed(command: str) -> Any:
     if command == "ask":
         return [answer_json(Answer(query, "text", (Citation(0, 4, chunk),), (Hit(chunk, 1.0),)))]
     if command == "index":
-        report = Report(unread=[Problem("a", "b", "c")])
+        report = Report(unread=[Problem("a", "b", "c")], to_embed=[Estimate("e")])
         return [report.to_json()]
+    if command == "reindex":
+        return ReindexReport(2, switched=True).to_json()
     if command == "verify":
         return VerifyReport([StoreCheck("terms")]).to_json()
+    if command == "learn-weights":
+        return [learned_json("rrf", Learned((0.5, 0.5), 0.5, 0.5, 0.0, 0.0))]
+    if command == "status":
+        store = StoreStatus("terms", documents=1, rows=1, owed=0, epoch=1)
+        return Status({"docs": 1}, [store], [Problem("a", "b", "c")], 0, "", "").to_json()
     from click.testing import CliRunner
 
     made = CliRunner().invoke(command_line, [command, "--json"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
@@ -98,6 +98,16 @@ def test_a_deadline_is_checked_before_each_operation(tmp_path: Path) -> None:
         with pytest.raises(DeadlineExceeded, match=r"before \[generators\.firsthit\] generate: give more time"):
             pipeline.answer(["x"], timeout=0.01)
         assert pipeline.answer(["x"], timeout=10)[0].text == "nothing found"
+
+
+def test_the_time_for_a_question_is_not_for_indexing(tmp_path: Path) -> None:
+    def slowly() -> Iterator[Document]:
+        for number in range(2):
+            time.sleep(0.05)
+            yield Document(f"d{number}", "some words")
+
+    with Pipeline(retriever=Text(store=MemoryStore(chunker=WordChunker())), timeout=0.01, folder=tmp_path) as pipeline:
+        assert pipeline.index(slowly()).new == 2
 
 
 def test_max_concurrency_is_obeyed(tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
+from hookrag import generations
 from hookrag.build import Builder, Shared, index_folder, nearest
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config, load
 from hookrag.errors import ConfigError
-from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy
+from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.signature import Mismatch, convert
 from hookrag.values import KINDS
 
@@ -51,6 +52,7 @@ class Parts:
     timeout: float | None
     threads: int
     folder: Path
+    generation: int
     fields: Mapping[str, FieldType]
 
     def __post_init__(self) -> None:
@@ -67,14 +69,19 @@ def read(source: str | Path | Mapping[str, Any]) -> Config:
     return Config(dict(source)) if isinstance(source, Mapping) else load(Path(source))
 
 
-def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str) -> Parts:
-    """The parts of one pipeline. Raises ConfigError with every problem of the tables that it reaches."""
+def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str, generation: int | None = None) -> Parts:
+    """The parts of one pipeline, whose index is the generation that is searched now, or another.
+
+    Raises ConfigError with every problem of the tables that it reaches.
+    """
     builder = Builder(config, catalogue, shared)
     builder.check_shape()
     index = index_table(builder)
     table = pipeline_table(builder, name)
     builder.finish()
     assert table is not None
+    folder = index_folder(config)
+    builder.generation = generations.current(folder) if generation is None else generation
     named = _components(builder, name, table)
     for kind, target in named:
         builder.plan(kind, target)
@@ -85,8 +92,32 @@ def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str) ->
     generator = next((proxy for proxy in built if isinstance(proxy, GeneratorProxy)), None)
     middleware = tuple(proxy for proxy in built if isinstance(proxy, MiddlewareProxy))
     return Parts(
-        retriever, generator, middleware, table.k, table.timeout, table.threads, index_folder(config), index.fields
+        retriever,
+        generator,
+        middleware,
+        table.k,
+        table.timeout,
+        table.threads,
+        folder,
+        builder.generation,
+        index.fields,
     )
+
+
+def stores(
+    config: Config, catalogue: Catalogue, shared: Shared, names: Collection[str], generation: int, *, beside: bool
+) -> list[StoreProxy]:
+    """The stores of these tables in a generation, `beside` the one that is searched if it is to be filled.
+
+    Raises ConfigError with every problem of them; where they are to be filled, also for one that can be in one place only.
+    """
+    builder = Builder(config, catalogue, shared, generation=generation, beside=beside)
+    for name in names:
+        builder.plan("store", name)
+    builder.finish()
+    built = [builder.component("store", name) for name in names]
+    builder.finish()
+    return [store for store in built if isinstance(store, StoreProxy)]
 
 
 def check(config: Config, catalogue: Catalogue) -> list[str]:

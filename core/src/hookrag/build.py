@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, get_args
 
+from hookrag import generations
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config
 from hookrag.errors import ConfigError, HookragError, PluginError
@@ -25,7 +26,9 @@ from hookrag.signature import (
     Mismatch,
     Parameter,
     convert,
+    is_place,
     parameters,
+    served,
     shown,
     type_name,
 )
@@ -90,12 +93,20 @@ class Plan:
 
 
 class Builder:
-    """Builds the components of one configuration; `problems` collects what is wrong until `finish` raises it."""
+    """Builds the components of one configuration; `problems` collects what is wrong until `finish` raises it.
 
-    def __init__(self, config: Config, catalogue: Catalogue, shared: Shared) -> None:
+    Stores on disk get their places in the folder of a `generation`, stores on a server are told its number. When it is to be
+    filled beside the one that is searched (`beside`), stores that can be in one place only are a problem.
+    """
+
+    def __init__(
+        self, config: Config, catalogue: Catalogue, shared: Shared, *, generation: int = 1, beside: bool = False
+    ) -> None:
         self.config = config
         self.catalogue = catalogue
         self.shared = shared
+        self.generation = generation
+        self.beside = beside
         self.problems: list[tuple[int, str]] = []
         self._plans: dict[tuple[str, str], Plan | None] = {}
         self._built: dict[tuple[str, str], Proxy | None] = {}
@@ -200,7 +211,10 @@ class Builder:
             self.problem(place, str(error), "use")
             return None
         values, references = self._values(kind, name, table, known)
-        return Plan(kind, name, use_name, cls, version, known, values, references)
+        plan = Plan(kind, name, use_name, cls, version, known, values, references)
+        if self.beside and kind == "store" and not served(cls, values):
+            self._check_beside(plan, table)
+        return plan
 
     def _values(
         self, kind: str, name: str, table: Mapping[str, Any], known: Mapping[str, Parameter]
@@ -230,11 +244,25 @@ class Builder:
         for key, parameter in known.items():
             if key in table:
                 continue
-            if key == "path" and kind == "store" and parameter.annotation is Path and parameter.required:
-                values[key] = index_folder(self.config) / "stores" / name
+            if kind == "store" and is_place(parameter):
+                values[key] = generations.place(index_folder(self.config), self.generation) / "stores" / name
             elif parameter.required:
                 self.problem(place, f"needs the key {key!r}: {type_name(parameter.annotation)}")
         return values, references
+
+    def _check_beside(self, plan: Plan, table: Mapping[str, Any]) -> None:
+        """Note why a store cannot be filled anew beside itself."""
+        kept = any(is_place(parameter) for parameter in plan.parameters.values())
+        if kept and "path" in table:
+            self.problem(
+                plan.place,
+                f"lies in {str(table['path'])!r}: hookrag reindex can fill a new store beside it only in the index folder "
+                f"{index_folder(self.config)}: take the key 'path' out",
+                "path",
+            )
+        elif not kept:
+            message = "cannot be filled anew beside itself: it has neither a path in the index folder nor generations"
+            self.problem(plan.place, f"{message}; index into another store instead, with another configuration", "use")
 
     def _follow(self, plan: Plan, key: str, parameter: Parameter, trail: tuple[tuple[str, str], ...]) -> None:
         protocol = parameter.reference
@@ -273,12 +301,16 @@ class Builder:
         if any(None in _flat(reference) for reference in references.values()):
             return None
         settings = {**_defaults(plan), **plan.values}
+        # The first is the one that a store makes when nobody says a number: through its alias, which others search too.
+        numbered = kind == "store" and self.generation > 1 and served(plan.cls, settings)
+        given = {"generation": self.generation} if numbered else {}
+        settings |= given
         fingerprint = _fingerprint(plan, settings, references)
         step = Step(kind, name, plan.use, fingerprint)
         instance = self.shared.instances.get(fingerprint)
         if instance is None:
             try:
-                component = plan.cls(**plan.values, **references)
+                component = plan.cls(**plan.values, **references, **given)
             except (ValueError, TypeError) as error:
                 key = str(error).partition(" ")[0]  # our own components name the key first: its line, if it is one
                 self.problem(plan.place, str(error), key)
@@ -302,7 +334,7 @@ class Builder:
 
 
 def index_folder(config: Config) -> Path:
-    """Where the journal and the embedded stores lie: `path` of [index], by default .hookrag beside the file."""
+    """Where the generations of the index lie: `path` of [index], by default .hookrag beside the file."""
     index = config.tables.get("index", {})
     path = index.get("path", ".hookrag") if isinstance(index, Mapping) else ".hookrag"
     try:
@@ -348,12 +380,8 @@ def _fingerprint(plan: Plan, settings: Mapping[str, Any], references: Mapping[st
         + (list(reference) if isinstance(reference, dict) else [])
         for key, reference in references.items()
     }
-    told = [
-        plan.kind,
-        plan.cls.__module__,
-        plan.cls.__qualname__,
-        id(plan.cls) if "<locals>" in plan.cls.__qualname__ else 0,
-    ]
+    local = id(plan.cls) if "<locals>" in plan.cls.__qualname__ else 0
+    told = [plan.kind, plan.cls.__module__, plan.cls.__qualname__, local]
     told += [plan.plugin_version, getattr(plan.cls, "version", 1)]
     text = json.dumps([told, settings, named], sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -46,7 +46,8 @@ def _target(store: StoreProxy) -> Target:
         store.open()
         identity.update({f"store.{key}": value for key, value in own().items()})
     fenced = bool(getattr(store.instance.component, "fenced", False))
-    return Target(store.step.name, store, digest(identity), identity, keys, fenced)
+    check = store.verify if store.can("verify") else None
+    return Target(store.step.name, store, digest(identity), identity, keys, fenced, check)
 
 
 def describe(prefix: str, proxy: Proxy) -> Flat:

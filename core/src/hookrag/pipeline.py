@@ -7,7 +7,7 @@ import contextvars
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,20 +15,22 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from hookrag import assemble
+from hookrag import assemble, generations
 from hookrag.adopt import Adoption
 from hookrag.assemble import Parts
-from hookrag.build import Shared
+from hookrag.build import Shared, index_folder
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config
 from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import Filter, both
 from hookrag.identity import stores_of, targets_of
-from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
-from hookrag.ingest.sources import Files
+from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, faults, writer
+from hookrag.ingest.report import Status
+from hookrag.ingest.run import status
 from hookrag.instance import walk
 from hookrag.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.questions import Questions, filter_of, queries_of
+from hookrag.reindex import Reindexing, ReindexReport, Source, check_index, writing
 from hookrag.request import Request, current, serving
 from hookrag.stream import Stream
 from hookrag.values import Answer, Document, Event, Ranking
@@ -80,6 +82,7 @@ class Pipeline:
             timeout=timeout,
             threads=threads,
             folder=Path(folder),
+            generation=generations.current(Path(folder)),
             fields=fields or {},
         )
         self._set_up(parts, shared, None, None)
@@ -115,9 +118,9 @@ class Pipeline:
         return cls._build(_Source(config, catalogue, pipeline), Shared(), None)
 
     @classmethod
-    def _build(cls, source: _Source, shared: Shared, scope: Filter | None) -> Pipeline:
+    def _build(cls, source: _Source, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
         made = cls.__new__(cls)
-        parts = assemble.pipeline(source.config, source.catalogue, shared, source.name)
+        parts = assemble.pipeline(source.config, source.catalogue, shared, source.name, generation)
         made._set_up(parts, shared, source, scope)
         return made
 
@@ -137,7 +140,7 @@ class Pipeline:
         With `explain` the hits' parts name the matching terms too.
         """
         asked = queries_of(queries, where, self._scope, self._parts.fields)
-        with self._serving(timeout, explain):
+        with self._serving(self._seconds(timeout), explain):
             return self._retriever.retrieve(asked, k=self._k(k)) if asked else []
 
     def answer(
@@ -158,7 +161,7 @@ class Pipeline:
         if generator is None:
             raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
         asked = queries_of(queries, where, self._scope, self._parts.fields)
-        with self._serving(timeout, explain):
+        with self._serving(self._seconds(timeout), explain):
             return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
 
     async def aretrieve(self, queries: Questions, k: int | None = None, **options: Any) -> list[Ranking]:
@@ -201,7 +204,8 @@ class Pipeline:
                 "override() needs a pipeline made from a configuration: make another from objects instead"
             )
         source = replace(self._source, config=self._source.config.with_values(changes))
-        return self._build(source, self._shared, self._scope)
+        same = index_folder(source.config) == self._parts.folder
+        return self._build(source, self._shared, self._scope, self._parts.generation if same else None)
 
     def scoped(self, where: str | Filter) -> Pipeline:
         """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch."""
@@ -234,7 +238,7 @@ class Pipeline:
         """
         if isinstance(documents, str | Path):
             raise HookragError(f"index() takes documents: to read files, write index_files({str(documents)!r})")
-        with self._ingest(progress) as ingest:
+        with self._ingest(progress, dry_run=dry_run) as ingest:
             return ingest.run(
                 documents,
                 source=source,
@@ -263,25 +267,14 @@ class Pipeline:
         A document is named by the path of its file from the configuration's folder, or from the folder above `path` where it
         lies elsewhere. The options are those of `Ingest.run`.
         """
-        readers = self.readers
-        recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
-        where = Path(path).resolve()
-        base = self._source.config.folder if self._source else Path.cwd()
-        files = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
-        counted = None
-        if progress is not None:
-            total, tell = files.count(), progress
-
-            def counted(now: Progress) -> None:
-                tell(replace(now, total=total))
-
-        with self._ingest(counted) as ingest:
+        found = self._files(path, progress)
+        with self._ingest(found.progress, dry_run=dry_run) as ingest:
             return ingest.run(
-                files,
-                source=str(files.root),
-                under=files.under,
+                found.documents,
+                source=found.name,
+                under=found.under,
                 complete=True,
-                root=where if where.is_dir() else None,
+                root=found.root,
                 prune=prune,
                 retry_failed=retry_failed,
                 dry_run=dry_run,
@@ -289,19 +282,72 @@ class Pipeline:
                 rebuild=rebuild,
             )
 
-    def verify(self, *, repair: bool = False) -> VerifyReport:
-        """Compare the journal with what the stores really hold; `repair` mends what differs."""
+    def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
+        """Compare the journal with what the stores really hold, and mend what differs: see `Ingest.verify`."""
         with self._ingest(None) as ingest:
-            return ingest.verify(repair=repair)
+            return ingest.verify(sample=sample, deep=deep, repair=repair)
+
+    def status(self) -> Status:
+        """What the journal of its index says; no store is asked, no model loaded, and another process may be writing."""
+        parts = self._parts
+        return replace(status(generations.place(parts.folder, parts.generation)), writer=writer(parts.folder))
+
+    def reindex(
+        self,
+        paths: Sequence[str | Path] = (),
+        *,
+        documents: Mapping[str, Iterable[Document | Item | Unread | Skipped]] | None = None,
+        drop_old: bool = False,
+        allow_partial: bool = False,
+        prune: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ReindexReport:
+        """Fill all stores of the index anew, beside those that are searched, verify them, and have them take their place.
+
+        `paths` and `documents`, by source, must be all that is in the index. This pipeline and every other that is open go on
+        with what they opened, which `drop_old` deletes; those made from now on search the new one. Whatever ends the call, the
+        same call goes on from there. Without anything to read, it finishes or drops only. Raises SwitchRefused, an
+        IngestRefused, before the switch where a document failed unless `allow_partial`, and where more than ten documents and a
+        tenth are gone, unless `prune`, which also allows to leave out what was indexed before; ConfigError where a store can
+        be in one place only; IndexLocked; IngestStopped.
+        """
+        if isinstance(paths, str | Path):
+            raise HookragError(f"reindex() takes a list of paths: write reindex([{str(paths)!r}])")
+        source, parts = self._source, self._parts
+        if source is None:
+            raise HookragError(
+                "reindex() needs a pipeline made from a configuration: stores given as objects are one each"
+            )
+        self._check_writing()
+        if not (paths or documents or drop_old):
+            raise HookragError("reindex() needs paths or documents to fill the index with, or drop_old")
+        given = [self._files(path, progress) for path in paths]
+        given += [Source(found, name, progress=progress) for name, found in (documents or {}).items()]
+        names = [store.step.name for store in self.stores]
+        with self._serving(checked=False):
+            work = Reindexing(
+                source.config, source.catalogue, self._shared, parts.folder, parts.generation, parts.fields, names,
+                faults.from_environment(),
+            )  # fmt: skip
+            return work.run(given, drop_old=drop_old, allow_partial=allow_partial, prune=prune)
+
+    def _files(self, path: str | Path, progress: Callable[[Progress], None] | None) -> Source:
+        base = self._source.config.folder if self._source else Path.cwd()
+        return Source.files(Path(path), self.readers, base, progress)
 
     @contextmanager
-    def _ingest(self, progress: Callable[[Progress], None] | None) -> Iterator[Ingest]:
+    def _ingest(self, progress: Callable[[Progress], None] | None, *, dry_run: bool = False) -> Iterator[Ingest]:
+        self._check_writing()
+        folder, generation, fields = self._parts.folder, self._parts.generation, self._parts.fields
+        with self._serving(checked=False), nullcontext() if dry_run else writing(folder, generation):
+            targets, mine = targets_of(self.stores), generations.place(folder, generation)
+            yield Ingest(mine, targets, fields=fields, progress=progress, fault=faults.from_environment())
+
+    def _check_writing(self) -> None:
         if self._scope is not None:
             raise HookragError("a scoped pipeline cannot index: use the pipeline that scoped() was called on")
         if not self.stores:
             raise HookragError("the pipeline has no store to index into")
-        with self._serving(None, False, checked=False):
-            yield Ingest(self._parts.folder, targets_of(self.stores), fields=self._parts.fields, progress=progress)
 
     # Looking
 
@@ -329,7 +375,7 @@ class Pipeline:
 
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""
-        with self._serving(None, False):
+        with self._serving():
             for component in self._components:
                 component.open()
 
@@ -355,17 +401,20 @@ class Pipeline:
     # Within
 
     @contextmanager
-    def _serving(self, timeout: float | None, explain: bool, *, checked: bool = True) -> Iterator[None]:
+    def _serving(self, seconds: float | None = None, explain: bool = False, *, checked: bool = True) -> Iterator[None]:
         self._check_open()
-        seconds = self._parts.timeout if timeout is None else timeout
         until = None if seconds is None else monotonic() + seconds
         gone = current().cancelled
         request = Request(self._parts.middleware, until, self._scope, explain, self._pool, cancelled=gone)
         with serving(request):
             if checked and not self._checked:
-                check_identity(self._parts.folder, targets_of(self.stores))
+                check_index(self._parts.folder, self._parts.generation, self.stores)
                 self._checked = True
             yield
+
+    def _seconds(self, timeout: float | None) -> float | None:
+        """The time for a question; `timeout` of the configuration is not for opening models and indexing."""
+        return self._parts.timeout if timeout is None else timeout
 
     def _check_open(self) -> None:
         if self._closed:

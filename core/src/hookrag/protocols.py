@@ -145,6 +145,26 @@ class Store(Protocol):
         ...
 
 
+class Generational(Protocol):
+    """What a store on a server offers besides, so that it can be filled anew beside the one that is searched.
+
+    Its constructor takes `generation: int | None = None`, which is no key of the configuration: the core gives it. With a
+    number the store is that generation alone, in a place of its own on the server. Without one it is the generation that was
+    promoted last, or the first: so it is until an index is filled anew for the first time, and wherever there is no index
+    folder. The two methods are tried again where they raise TransientError, and called again after a process died in them. A
+    store whose rows lie under the `path` that the core gave it needs none of this; one that takes a `path` is on a server
+    only where it has a `uri` that is not None.
+    """
+
+    def promote(self) -> None:
+        """Make the generation that this store was made with the one that is searched, in one step; again is a success."""
+        ...
+
+    def retire(self, generation: int, /) -> None:
+        """Delete the rows of a generation; none there is a success. Raises HookragError for the one that is searched."""
+        ...
+
+
 class DenseStore(Store, Protocol):
     """A store that finds the nearest dense vectors."""
 

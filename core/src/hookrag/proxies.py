@@ -178,6 +178,10 @@ class StoreProxy(Proxy):
         with naming(self.step, "scan"):
             yield from self.instance.component.scan()
 
+    def verify(self) -> None:
+        """Have the store check its own files; for those that `can("verify")`."""
+        self._ask("verify")
+
     def fetch(self, chunk_ids: Sequence[str], /, *, vectors: bool = False) -> list[Row | None]:
         rows: list[Row | None] = self._fetch(chunk_ids, {"vectors": vectors})
         scope = current().scope

@@ -113,6 +113,8 @@ def parameters(cls: type) -> dict[str, Parameter]:
         raise PluginError(f"{where}: a type of its constructor cannot be resolved: {error}") from error
     found: dict[str, Parameter] = {}
     for parameter in signature.parameters.values():
+        if parameter.name == "generation" and generational(cls):
+            continue  # the core's to give, not the configuration's
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise PluginError(f"{where}: the constructor takes *{parameter.name}; name every option, with its type")
         if parameter.name not in hints:
@@ -125,6 +127,22 @@ def parameters(cls: type) -> dict[str, Parameter]:
             )
         found[parameter.name] = Parameter(parameter.name, hints[parameter.name], parameter.default)
     return found
+
+
+def generational(cls: type) -> bool:
+    """Whether a store's class is made for one generation at a time: see `protocols.Generational`."""
+    return hasattr(cls, "promote") and hasattr(cls, "retire") and "generation" in inspect.signature(cls).parameters
+
+
+def is_place(parameter: Parameter) -> bool:
+    """Whether it is the folder of a store, which the builder fills in where a table does not."""
+    return parameter.name == "path" and parameter.annotation is Path and parameter.required
+
+
+def served(cls: type, settings: Mapping[str, Any]) -> bool:
+    """Whether a store of these settings keeps its generations on a server; one with a folder does where it has a `uri`."""
+    embedded = any(is_place(parameter) for parameter in parameters(cls).values()) and settings.get("uri") is None
+    return generational(cls) and not embedded
 
 
 class Mismatch(ValueError):

@@ -89,9 +89,9 @@ use = "extractive"
 reranker = "judge"
 """
 
-_HTML = """
-[readers.html]
-use = "html"                # text, Markdown, JSONL and CSV are read without a table
+_READERS = """
+# Text, Markdown, JSONL and CSV are read without a table; these are parsed in child processes with limits.
+[readers]
 """
 
 _LLM = """
@@ -131,6 +131,7 @@ def starter(installed: Installed) -> str:
     blocks += [_HYBRID] if hybrid else []
     blocks += [_RERANKED.format(first=first)] if judged else []
     blocks += [_EXTRACTIVE] if quotes else []
-    blocks += [_HTML] if have(("reader", "html")) else []
+    readers = [name for name in ("html", "pdf", "docx", "pptx", "xlsx", "epub") if have(("reader", name))]
+    blocks += [_READERS + "".join(f'{name} = {{ use = "{name}" }}\n' for name in readers)] if readers else []
     blocks += [_LLM] if have(("llm", "openai")) else []
     return "".join(blocks)

@@ -27,8 +27,9 @@ def test_what_agrees_is_ok(tmp_path):
     found = verify(tmp_path, *stores)
     assert found.ok
     assert json.loads(json.dumps(found.to_json()))["stores"][1] == {
-        "name": "second", "rows": 3, "expected": 3, "missing": 0, "unexpected": 0, "wrong": 0, "doubled": 0, "foreign": 0,
-        "pending": 0, "repaired": False, "card": "", "incomplete": "", "examples": {}, "ok": True,
+        "name": "second", "rows": 3, "expected": 3, "compared": 0, "missing": 0, "unexpected": 0, "wrong": 0, "damaged": 0,
+        "drifted": 0, "doubled": 0, "foreign": 0, "pending": 0, "repaired": False, "rebuild": False, "card": "",
+        "incomplete": "", "files": "", "examples": {}, "ok": True,
     }  # fmt: skip
 
 

@@ -9,14 +9,16 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.progress import showing
-from hookrag.cli.terminal import print_json, print_table
+from hookrag.cli.progress import STYLES, Style, showing
+from hookrag.cli.terminal import print_json
 
 if TYPE_CHECKING:
-    from hookrag.ingest import Problem, Report, VerifyReport
+    from hookrag.ingest import Estimate, Problem, Report, StoreCheck, VerifyReport
 
 SHOWN = 20
 """Problems that are listed; --json has all."""
+
+FINDINGS = ("missing", "unexpected", "wrong", "damaged", "drifted", "doubled")
 
 
 @click.command()
@@ -28,6 +30,14 @@ SHOWN = 20
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
 @click.option("--rebuild", multiple=True, metavar="STORE", help="Make all rows of a store anew. May be given again.")
 @click.option("--take-over", is_flag=True, help="Make stores that belong to another journal this one's.")
+@click.option(
+    "--progress",
+    "style",
+    type=click.Choice(STYLES),
+    default="auto",
+    show_default=True,
+    help="How to say how far it is: a bar on a terminal, lines in a log.",
+)
 @json_option
 def index(
     paths: tuple[Path, ...],
@@ -38,6 +48,7 @@ def index(
     dry_run: bool,
     rebuild: tuple[str, ...],
     take_over: bool,
+    style: Style,
     as_json: bool,
 ) -> None:
     """Bring files into the index; what did not change costs nothing.
@@ -48,7 +59,7 @@ def index(
     with opened(config, pipeline) as made:
         reports = []
         for path in paths:
-            with showing() as progress:
+            with showing(style) as progress:
                 report = made.index_files(
                     path,
                     prune=prune,
@@ -69,7 +80,6 @@ def index(
 
 
 def _show(path: Path, report: Report) -> None:
-    verb = "would be" if report.dry_run else ""
     counts = [
         (report.new, "new"),
         (report.changed, "changed"),
@@ -81,10 +91,14 @@ def _show(path: Path, report: Report) -> None:
         (len(report.unread), "could not be read"),
         (report.empty, "empty"),
     ]
-    told = ", ".join(f"{count} {verb} {what}".replace("  ", " ") for count, what in counts if count) or "nothing to do"
+    told = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing to do"
+    if report.dry_run:
+        told = f"it would be: {told}"
     seconds = sum(report.seconds.values())
     phases = ", ".join(f"{name} {value:.1f}" for name, value in report.seconds.items() if value >= 0.05)
-    click.echo(f"{path}: {told}; {report.chunks} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else ""))
+    click.echo(f"{path}: {told}; {report.chunks:,} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else ""))
+    for estimate in report.to_embed:
+        click.echo(f"  {_estimated(estimate)}")
     for store, count in sorted(report.lacking.items()):
         click.echo(
             f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True
@@ -95,6 +109,17 @@ def _show(path: Path, report: Report) -> None:
     _list("not read", report.unread)
     if report.refused:
         click.echo(f"  {report.refused}", err=True)
+
+
+def _estimated(estimate: Estimate) -> str:
+    """
+    >>> from hookrag.ingest import Estimate
+    >>> _estimated(Estimate("[embedders.api]", texts=1200, tokens=300_000, price=0.02))
+    '[embedders.api] would embed 1,200 texts of about 300,000 tokens (a quarter of the characters), for 0.006 US dollars'
+    """
+    about, how = ("", "") if estimate.exact else ("about ", " (a quarter of the characters)")
+    price = "" if estimate.dollars is None else f", for {estimate.dollars:,.2g} US dollars"
+    return f"{estimate.embedder} would embed {estimate.texts:,} texts of {about}{estimate.tokens:,} tokens{how}{price}"
 
 
 def _list(what: str, problems: list[Problem]) -> None:
@@ -108,13 +133,24 @@ def _list(what: str, problems: list[Problem]) -> None:
 @config_option
 @pipeline_option
 @click.option(
+    "--deep", is_flag=True, help="Also fetch every row and compare its text and vectors; check the stores' files."
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Instead of scanning all rows, fetch N of each store at random, and embed them again.",
+)
+@click.option(
     "--repair", is_flag=True, help="Delete rows that should not be there; have missing ones made by the next index."
 )
 @json_option
-def verify(config: Path | None, pipeline: str, repair: bool, as_json: bool) -> None:
+def verify(config: Path | None, pipeline: str, deep: bool, sample: int | None, repair: bool, as_json: bool) -> None:
     """Compare the index with its journal, and mend it."""
+    if deep and sample is not None:
+        raise click.UsageError("give either --deep, which looks at every row, or --sample N")
     with opened(config, pipeline) as made:
-        report = made.verify(repair=repair)
+        report = made.verify(sample=sample, deep=deep, repair=repair)
     if as_json:
         print_json(report.to_json())
     else:
@@ -124,25 +160,39 @@ def verify(config: Path | None, pipeline: str, repair: bool, as_json: bool) -> N
 
 
 def _show_verified(report: VerifyReport, repair: bool) -> None:
-    headings = ("store", "rows", "expected", "missing", "unexpected", "wrong", "doubled", "foreign", "")
-    rows = []
     for store in report.stores:
-        numbers = (
-            store.rows,
-            store.expected,
-            store.missing,
-            store.unexpected,
-            store.wrong,
-            store.doubled,
-            store.foreign,
-        )
-        rows.append((store.name, *map(str, numbers), "ok" if store.ok else "repaired" if store.repaired else "differs"))
-    print_table(headings, rows)
-    for store in report.stores:
+        click.echo(_verdict(store))
         for what, examples in store.examples.items():
             click.echo(f"  {store.name}: {what}: {', '.join(examples)}", err=True)
-        for reason in (store.card, store.incomplete):
+        for reason in (store.card, store.incomplete, store.files):
             if reason:
                 click.echo(f"  {store.name}: {reason}", err=True)
-    if not report.ok and not repair:
+    for store in report.stores:
+        if store.rebuild:
+            why = "its files are damaged" if store.files else "most rows that were looked at are not as they should be"
+            click.echo(
+                f"{store.name}: {why}: fill it again with hookrag index --rebuild {store.name} PATH...", err=True
+            )
+    # What a card says names its own command, and what was cut short says nothing.
+    if not repair and any(not (one.ok or one.rebuild or one.card or one.incomplete) for one in report.stores):
         click.echo("mend it with: hookrag verify --repair, then hookrag index PATH...", err=True)
+
+
+def _verdict(store: StoreCheck) -> str:
+    """
+    >>> from hookrag.ingest import StoreCheck
+    >>> _verdict(StoreCheck("terms", rows=1200, expected=1200, compared=100))
+    'terms: ok: 1,200 rows, 100 compared'
+    >>> _verdict(StoreCheck("terms", rows=1200, expected=1201, missing=1, foreign=2))
+    'terms: differs: 1,200 rows, 1,201 expected, 1 missing, 2 foreign'
+    """
+    told = [f"{store.rows:,} rows"]
+    if store.expected != store.rows or not store.ok:
+        told.append(f"{store.expected:,} expected")
+    if store.compared:
+        told.append(f"{store.compared:,} compared")
+    for name in (*FINDINGS, "foreign", "pending"):
+        if count := getattr(store, name):
+            told.append(f"{count:,} {name}")
+    verdict = "ok" if store.ok else "repaired" if store.repaired else "differs"
+    return f"{store.name}: {verdict}: {', '.join(told)}"

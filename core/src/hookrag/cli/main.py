@@ -21,6 +21,8 @@ COMMANDS = {
     "index": ("hookrag.cli.index:index", "Bring files into the index; what did not change costs nothing."),
     "search": ("hookrag.cli.search:search", "Find the chunks that match best."),
     "ask": ("hookrag.cli.ask:ask", "Answer questions, with sources."),
+    "status": ("hookrag.cli.status:status", "Say what is in the index, what failed, and who is writing it."),
+    "reindex": ("hookrag.cli.reindex:reindex", "Make the index anew while the old one is searched, then switch."),
     "verify": ("hookrag.cli.index:verify", "Compare the index with its journal, and mend it."),
 }
 

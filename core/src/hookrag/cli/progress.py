@@ -1,52 +1,222 @@
-"""How far an ingest is: a line that changes on a terminal, a line every few seconds in a log."""
+"""How far an ingest is: a bar on a terminal, a line every few seconds in a log, or JSON for a program."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.text import Text
+
     from hookrag.ingest import Progress
+
+Style = Literal["auto", "bar", "lines", "json", "none"]
+STYLES: tuple[Style, ...] = ("auto", "bar", "lines", "json", "none")
 
 EVERY = 5.0
 """Seconds between two lines of a log."""
+JSON_EVERY = 1.0
+"""Seconds between two JSON objects."""
+WINDOW = 10.0
+"""Seconds over which the rate is taken."""
+LONG_WINDOW = 60.0
+"""Seconds over which the speed is taken from which the time left follows."""
+
+WIDEST, NARROWEST = 24, 4
+"""Characters of the bar: it gives way to what there is to say."""
 
 
-def told(progress: Progress) -> str:
-    """Progress in words."""
-    indexed = progress.new + progress.changed
-    rate = progress.chunks / progress.seconds if progress.seconds > 0 else 0.0
-    failed = f", {progress.failed} failed" if progress.failed else ""
-    of = f"/{progress.total}" if progress.total else ""
-    left = ""
-    if progress.total and progress.items:
-        left = f", about {progress.seconds / progress.items * (progress.total - progress.items):.0f} s left"
-    return (
-        f"{progress.items}{of} files, {indexed} documents indexed, {progress.unchanged} unchanged{failed}, "
-        f"{progress.chunks} chunks, {rate:.0f} chunks/s, {progress.seconds:.0f} s{left}"
-    )
+class Meter:
+    """Turns what an ingest tells into rates and times; one thread tells, another may ask."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._seen: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)])
+        self._lock = Lock()
+        self.latest: Progress | None = None
+
+    def tell(self, progress: Progress) -> None:
+        """Take note of the state of a run."""
+        now = self._clock()
+        self.latest = progress
+        with self._lock:
+            self._seen.append((now, progress.chunks, self.done()))
+            while len(self._seen) > 2 and now - self._seen[1][0] >= LONG_WINDOW:
+                self._seen.popleft()
+
+    def rate(self) -> float:
+        """Chunks a second, over the last seconds."""
+        return self._speed(1, WINDOW)
+
+    def left(self) -> float | None:
+        """Seconds until all items are looked at, at the speed of the last minute; None where that cannot be said."""
+        progress = self.latest
+        if progress is None or not progress.total:
+            return None
+        speed = self._speed(2, LONG_WINDOW)
+        left = max(progress.total - self.done(), 0)
+        return left / speed if speed > 0 else None
+
+    def done(self) -> int:
+        """Items that were looked at whole: the last one may be a file of a million lines."""
+        return max(self.latest.items - 1, 0) if self.latest else 0
+
+    def _speed(self, index: Literal[1, 2], window: float) -> float:
+        now = self._clock()
+        with self._lock:
+            seen = list(self._seen)
+        # From the last that is as old as the window, to now: what has stood still since has slowed down.
+        first = next((one for one in reversed(seen) if now - one[0] >= window), seen[0])
+        seconds = now - first[0]
+        return (seen[-1][index] - first[index]) / seconds if seconds > 0 else 0.0
+
+    def json(self) -> dict[str, Any]:
+        """The state as JSON values."""
+        progress = self.latest
+        assert progress is not None
+        left = self.left()
+        return {
+            "phase": progress.phase, "items": progress.items, "total": progress.total, "new": progress.new,
+            "changed": progress.changed, "unchanged": progress.unchanged, "failed": progress.failed,
+            "chunks": progress.chunks, "embedded": progress.embedded, "pending_bytes": progress.pending_bytes,
+            "seconds": round(progress.seconds, 3), "chunks_per_second": round(self.rate(), 1),
+            "seconds_left": None if left is None else round(left, 1),
+        }  # fmt: skip
+
+    def facts(self) -> list[str]:
+        """The state in words, what matters most first."""
+        progress = self.latest
+        if progress is None:
+            return ["looking at the files"]
+        left = self.left()
+        facts = [
+            _files(progress),
+            f"{progress.failed:,} failed" if progress.failed else "",
+            f"{_time(left)} left" if left and left >= 0.5 else "",
+            f"{_short(self.rate())} chunks/s",
+            f"{progress.new + progress.changed:,} indexed",
+            f"{progress.unchanged:,} unchanged" if progress.unchanged else "",
+            f"{progress.chunks:,} chunks",
+            f"{_bytes(progress.pending_bytes)} in flight" if progress.pending_bytes else "",
+            f"{_time(self._clock() - self._began)} so far",
+        ]
+        return [fact for fact in facts if fact]
+
+
+def _files(progress: Progress) -> str:
+    of = f"/{progress.total:,}" if progress.total else ""
+    return f"{progress.items:,}{of} file{'s' if (progress.total or progress.items) != 1 else ''}"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"
+
+
+def _time(seconds: float) -> str:
+    """
+    >>> _time(5), _time(65), _time(3700), _time(100_000)
+    ('5 s', '1:05 min', '1:01 h', '27:46 h')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60}:{whole % 60:02} min" if whole < 3600 else f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def _bytes(size: int) -> str:
+    """
+    >>> _bytes(900), _bytes(900_000), _bytes(9_000_000)
+    ('1 kB', '900 kB', '9.0 MB')
+    """
+    return f"{max(size / 1e3, 1):,.0f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
+
+
+class _Bar:
+    """A bar of all files where their number is known, then as many facts as fit in the line."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.line(options.max_width, ascii_only=options.ascii_only)
+
+    def line(self, width: int, *, ascii_only: bool = False) -> Text:
+        from rich.text import Text
+
+        facts = self._meter.facts()
+        told = facts[0]
+        progress = self._meter.latest
+        bar = max(0, min(WIDEST, width - len(told) - 2)) if progress is not None and progress.total else 0
+        room = width - (bar + 1 if bar else 0)
+        for fact in facts[1:]:
+            more = len(told) + 2 + len(fact) - room
+            if 0 < more <= bar - NARROWEST:
+                bar, room, more = bar - more, room + more, 0
+            if more <= 0:
+                told += f", {fact}"
+        text = Text(no_wrap=True, overflow="ellipsis", end="")
+        if bar and progress is not None:
+            full = min(bar, bar * self._meter.done() // progress.total)
+            text.append(("#" if ascii_only else "━") * full, style="green")
+            text.append(("." if ascii_only else "─") * (bar - full), style="dim")
+            text.append(" ")
+        text.append(told)
+        return text
 
 
 @contextmanager
-def showing() -> Iterator[Callable[[Progress], None]]:
-    """A function to hand to an ingest; what it shows goes to standard error."""
-    if not sys.stderr.isatty():
+def showing(style: Style) -> Iterator[Callable[[Progress], None] | None]:
+    """A function to hand to an ingest, if it is to tell anything; what it shows goes to standard error."""
+    if style == "auto":
+        style = "bar" if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else "lines"
+    meter = Meter()
+    if style == "bar":
+        with _bar(meter):
+            yield meter.tell
+    elif style == "none":
+        yield None
+    else:
+        every, said = (JSON_EVERY if style == "json" else EVERY), meter.latest
         last = monotonic()
 
         def line(progress: Progress) -> None:
             nonlocal last
-            if monotonic() - last >= EVERY:
+            meter.tell(progress)
+            if monotonic() - last >= every:
                 last = monotonic()
-                click.echo(told(progress), err=True)
+                write()
 
-        yield line
-        return
+        def write() -> None:
+            nonlocal said
+            said = meter.latest
+            click.echo(json.dumps(meter.json()) if style == "json" else ", ".join(meter.facts()), err=True)
+
+        try:
+            yield line
+        finally:
+            if style == "json" and meter.latest is not said:
+                write()
+
+
+@contextmanager
+def _bar(meter: Meter) -> Iterator[None]:
     from rich.console import Console
+    from rich.live import Live
 
-    with Console(stderr=True).status("reading") as status:
-        yield lambda progress: status.update(told(progress))
+    with Live(_Bar(meter), console=Console(stderr=True), transient=True, refresh_per_second=4) as live:
+        try:
+            yield
+        except BaseException:
+            live.transient = meter.latest is None  # how far it came stays above the message
+            raise

@@ -25,11 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from hookrag.errors import IdentityError
+from hookrag.ingest import formats
 from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.target import Flat
 
-FORMAT = 1
 _APPLICATION = 0x686F6F6B
 
 _SCHEMA = """
@@ -113,10 +112,7 @@ class Journal:
     def _prepare(self) -> None:
         db = self.db
         (found,) = db.execute("PRAGMA user_version").fetchone()
-        if found > FORMAT:
-            raise IdentityError(
-                f"the journal {self.path} has format {found}, this hookrag knows up to {FORMAT}: use a newer hookrag"
-            )
+        formats.check(found, self.path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         if found == 0:
@@ -126,8 +122,10 @@ class Journal:
                 db.execute(statement)
             db.execute("INSERT INTO meta VALUES ('uuid', ?), ('version', 0)", (uuid4().hex,))
             db.execute(f"PRAGMA application_id = {_APPLICATION}")
-            db.execute(f"PRAGMA user_version = {FORMAT}")
+            db.execute(f"PRAGMA user_version = {formats.newest()}")
             db.execute("COMMIT")
+        elif found < formats.newest():
+            formats.migrate(db, self.path, found, self.fault)
         db.executescript(_SEEN)
 
     def close(self) -> None:

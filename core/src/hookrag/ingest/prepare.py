@@ -1,4 +1,7 @@
-"""From documents to rows: cut once by each chunker, embedded once by each embedder, and only what is not there yet."""
+"""From documents to rows: cut once by each chunker, embedded once by each embedder, and only what is not there yet.
+
+`begin` and `finish` look things up in the journal and belong to its thread; between them `embed` may run in another one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from hookrag.ingest.calls import ROWS_AT_ONCE, Stores, attempt
 from hookrag.ingest.failures import Streaks, bisected, refuses_document, refuses_text
 from hookrag.ingest.items import number64
 from hookrag.ingest.journal import Journal, Known
-from hookrag.ingest.plans import ItemState, Next
+from hookrag.ingest.plans import ItemState, Next, Settled
 from hookrag.ingest.report import Report
 from hookrag.ingest.target import Target
 from hookrag.protocols import Chunker, Embedder
@@ -24,15 +27,15 @@ if TYPE_CHECKING:
     Dense = NDArray[np.float32]
     Sparse = tuple[NDArray[np.int32], NDArray[np.float32]]
 
-TEXTS_AT_ONCE = 512
+TEXTS_AT_ONCE = 256
 
 
 @dataclass(slots=True)
 class Work:
     """A document that has to be written to the stores in `keys`, each with the key that it is to have there.
 
-    `key` stands for the document and everything that would be made of it. `nexts` and `fresh`, by store: all rows of its next
-    version, and those of them that are to be put.
+    `key` stands for the document and everything that would be made of it; `settled` is what its batch settles besides.
+    `nexts` and `fresh`, by store: all rows of its next version, and those of them that are to be put.
     """
 
     document: Document
@@ -40,6 +43,7 @@ class Work:
     known: Known | None
     key: bytes
     keys: Mapping[str, bytes]
+    settled: Settled
     reason: str = ""
     nexts: dict[str, Next] = field(default_factory=dict)
     fresh: dict[str, list[Row]] = field(default_factory=dict)
@@ -51,7 +55,7 @@ class Work:
 
 
 @dataclass(slots=True)
-class _Need:
+class Need:
     """A row that is still without its vectors."""
 
     work: Work
@@ -69,6 +73,22 @@ class _Group:
 
 
 Embedded = dict[str, dict[str, tuple[Vectors, int]]]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch on its way to rows: those that are ready by store, document and id, those that need vectors, and these.
+
+    `refused` holds the texts that an embedder does not take, with the reason.
+    """
+
+    works: Sequence[Work]
+    ready: dict[str, dict[str, dict[str, Row]]]
+    needs: list[Need] = field(default_factory=list)
+    vectors: Embedded = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
 Fail = Callable[[Work, str], None]
 
 
@@ -100,7 +120,6 @@ class Preparer:
         report: Report,
         fail: Fail,
         streaks: Streaks,
-        step: Callable[[], None],
     ) -> None:
         self._journal = journal
         self._owner = journal.uuid
@@ -111,7 +130,6 @@ class Preparer:
         self._report = report
         self._fail = fail
         self._streaks = streaks
-        self._step = step
 
     def chunks(self, batch: Sequence[Work]) -> dict[str, dict[str, dict[str, Chunk]]]:
         """The chunks by store, document and id; a document that fails is in none."""
@@ -166,11 +184,10 @@ class Preparer:
         else:
             self._streaks.passed("metadata")
 
-    def rows(self, batch: Sequence[Work]) -> list[Work]:
-        """The works that are ready to be planned, in order."""
+    def begin(self, batch: Sequence[Work]) -> Prepared:
+        """Cut the documents and find out which rows need vectors."""
         cuts = self.chunks(batch)
-        ready: dict[str, dict[str, dict[str, Row]]] = {target.name: {} for target in self._stores.targets}
-        needs: list[_Need] = []
+        made = Prepared(batch, {target.name: {} for target in self._stores.targets})
         for target in self._stores.targets:
             for work in batch:
                 if work.reason or target.name not in work.keys:
@@ -178,20 +195,41 @@ class Preparer:
                 chunks = cuts[target.name][work.document.id]
                 live = self._journal.live(work.n, self._numbers[target.name]) if work.n else {}
                 work.nexts[target.name] = Next(work.keys[target.name], {i: live[i] for i in chunks if i in live})
-                found = ready[target.name].setdefault(work.document.id, {})
-                needs += self._without(work, target, chunks, live, found)
+                found = made.ready[target.name].setdefault(work.document.id, {})
+                made.needs += self._without(work, target, chunks, live, found)
+        return made
+
+    def embed(self, made: Prepared) -> None:
+        """Make the vectors that are needed."""
+        groups: dict[str, _Group] = {}
+        for need in made.needs:
+            for output, key in need.target.embed_key.items():
+                group = groups.setdefault(key, _Group(need.target.store.embedders[output]))
+                group.outputs.add(output)
+                group.texts.setdefault(need.chunk.input, need.work.document.id)
         with self._report.timed("embed"):
-            self._embed(needs, ready)
-        done = [work for work in batch if not work.reason]
+            made.vectors = {key: self._vectors(group, made.refused) for key, group in groups.items()}
+
+    def finish(self, made: Prepared) -> list[Work]:
+        """The works that are ready to be planned, in order."""
+        for need in made.needs:
+            if need.work.reason:
+                continue
+            reason = made.refused.get(need.chunk.input)
+            if reason is not None:
+                self._fail(need.work, reason)
+                continue
+            made.ready[need.target.name][need.work.document.id][need.chunk.id] = self._joined(need, made.vectors)
+        done = [work for work in made.works if not work.reason]
         for work in done:
             inputs: dict[str, int] = {}
-            for name, made in work.nexts.items():
-                work.fresh[name] = list(ready[name][work.document.id].values())
-                self._report.kept += len(made.rows)
+            for name, following in work.nexts.items():
+                work.fresh[name] = list(made.ready[name][work.document.id].values())
+                self._report.kept += len(following.rows)
                 for row in work.fresh[name]:
                     if row.chunk.id not in inputs:
                         inputs[row.chunk.id] = number64(row.chunk.input)
-                    made.rows[row.chunk.id] = (row.check, inputs[row.chunk.id])
+                    following.rows[row.chunk.id] = (row.check, inputs[row.chunk.id])
         return done
 
     def _without(
@@ -201,7 +239,7 @@ class Preparer:
         chunks: Mapping[str, Chunk],
         live: Mapping[str, tuple[int, int]],
         found: dict[str, Row],
-    ) -> list[_Need]:
+    ) -> list[Need]:
         """The rows that need vectors from an embedder; those that need none, or have them in the store, go to `found`."""
         new = [chunk for chunk in chunks.values() if chunk.id not in live]
         if not target.embed_key:
@@ -209,7 +247,7 @@ class Preparer:
             return []
         if live and new:
             self._reuse(target, new, live, found)
-        return [_Need(work, target, chunk) for chunk in new if chunk.id not in found]
+        return [Need(work, target, chunk) for chunk in new if chunk.id not in found]
 
     def _reuse(
         self, target: Target, wanted: Sequence[Chunk], live: Mapping[str, tuple[int, int]], found: dict[str, Row]
@@ -227,31 +265,13 @@ class Preparer:
                     found[chunk.id] = again
                     self._report.reused += 1
 
-    def _embed(self, needs: Sequence[_Need], ready: Mapping[str, dict[str, dict[str, Row]]]) -> None:
-        groups: dict[str, _Group] = {}
-        for need in needs:
-            for output, key in need.target.embed_key.items():
-                group = groups.setdefault(key, _Group(need.target.store.embedders[output]))
-                group.outputs.add(output)
-                group.texts.setdefault(need.chunk.input, need.work.document.id)
-        refused: dict[str, str] = {}
-        vectors = {key: self._vectors(group, refused) for key, group in groups.items()}
-        for need in needs:
-            if need.work.reason:
-                continue
-            reason = refused.get(need.chunk.input)
-            if reason is not None:
-                self._fail(need.work, reason)
-                continue
-            ready[need.target.name][need.work.document.id][need.chunk.id] = self._joined(need, vectors)
-
     def _vectors(self, group: _Group, refused: dict[str, str]) -> dict[str, tuple[Vectors, int]]:
         def embed(some: Sequence[str]) -> Vectors:
             call = lambda: group.embedder.embed(some, role="document", outputs=group.outputs)  # noqa: E731
             return attempt("an embedder failed", call, refuses_text, self._patience)
 
         made: dict[str, tuple[Vectors, int]] = {}
-        texts = list(group.texts)
+        texts = sorted(group.texts, key=len)  # texts of one length together need no padding
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             for some, result in bisected(texts[start : start + TEXTS_AT_ONCE], embed, refuses_text):
                 if isinstance(result, Exception):
@@ -261,10 +281,9 @@ class Preparer:
                 self._streaks.passed("embedding")
                 made |= {text: (result, index) for index, text in enumerate(some)}
                 self._report.embedded += len(some)
-            self._step()
         return made
 
-    def _joined(self, need: _Need, vectors: Embedded) -> Row:
+    def _joined(self, need: Need, vectors: Embedded) -> Row:
         dense = sparse = multi = None
         for output, key in need.target.embed_key.items():
             found, index = vectors[key][need.chunk.input]

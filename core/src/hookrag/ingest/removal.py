@@ -19,15 +19,15 @@ AT_ONCE = 1000
 # read completely. To prune includes what a store that was taken over held of no known source.
 _UNIVERSE = """
 FROM document d JOIN item i ON i.n = d.item LEFT JOIN temp.seen_item s ON s.n = i.n
-WHERE d.n <= :before AND (
-    i.source = :source AND (s.loaded OR :complete AND (:under = '' OR i.id = :under OR substr(i.id, 1, :long) = :under || '/'))
-    OR :prune AND :complete AND i.source IN (SELECT n FROM source WHERE name = '')
-    AND (:under = '' OR d.id = :under OR substr(d.id, 1, :long) = :under || '/')
-)
+WHERE d.n <= :before AND i.source IN (:source, :unknown) AND CASE WHEN i.source = :source
+    THEN s.loaded OR :complete AND (:under = '' OR i.id = :under OR substr(i.id, 1, :long) = :under || '/')
+    ELSE :prune AND :complete AND (:under = '' OR d.id = :under OR substr(d.id, 1, :long) = :under || '/') END
 """
-_GONE = (
-    f"{_UNIVERSE} AND CASE WHEN s.n IS NULL THEN 1 WHEN s.loaded THEN d.id NOT IN (SELECT id FROM temp.seen) ELSE 0 END"
-)
+# Conditions that SQLite looks up row by row: for an OR of sources or a NOT IN it would collect all rows in memory.
+_GONE = f"""
+{_UNIVERSE} AND CASE WHEN s.n IS NULL THEN 1
+    WHEN s.loaded THEN NOT EXISTS (SELECT 1 FROM temp.seen WHERE id = d.id) ELSE 0 END
+"""
 
 
 def remove_gone(journal: Journal, settings: Settings, report: Report, source: int, before: int) -> None:
@@ -37,7 +37,7 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
     """
     bound = {
         "before": before, "source": source, "complete": settings.complete, "prune": settings.prune,
-        "under": settings.under, "long": len(settings.under) + 1,
+        "under": settings.under, "long": len(settings.under) + 1, "unknown": journal.find_source(""),
     }  # fmt: skip
     db = journal.db
     device = os.stat(settings.root).st_dev if settings.root is not None and settings.root.exists() else None
@@ -86,7 +86,7 @@ def _unbelievable(report: Report, gone: int, known: int, device_before: int | No
 def _tidy(journal: Journal, source: int, under: str, device: int | None) -> None:
     """Forget items that are gone with their documents, and remember where the source lies."""
     with journal.transaction("tidy"):
-        gone = """(SELECT n FROM item WHERE source = :source AND n NOT IN (SELECT n FROM temp.seen_item)
+        gone = """(SELECT n FROM item WHERE source = :source AND NOT EXISTS (SELECT 1 FROM temp.seen_item s WHERE s.n = item.n)
                    AND (:under = '' OR id = :under OR substr(id, 1, :long) = :under || '/')
                    AND NOT EXISTS (SELECT 1 FROM document WHERE item = item.n))"""
         bound = {"source": source, "under": under, "long": len(under) + 1}

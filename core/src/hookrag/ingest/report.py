@@ -24,7 +24,8 @@ class Problem:
 class Progress:
     """How far a run is: items of the source that were looked at, documents of each fate, chunks, and vectors made.
 
-    `total` is how many items there are, 0 where that is not known.
+    `total` is how many items there are, 0 where that is not known; `pending_bytes` how much text was read and is not yet
+    confirmed by every store.
     """
 
     phase: Phase
@@ -37,6 +38,34 @@ class Progress:
     embedded: int
     seconds: float
     total: int = 0
+    pending_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Estimate:
+    """What one embedder would have to embed: the texts that are not in a store already, and their tokens.
+
+    `exact` tokens were counted by the embedder's own tokenizer, without the special tokens and prompts that it adds; others
+    are a quarter of the characters. `price` is the embedder's, in US dollars for a million tokens, where it knows one.
+    """
+
+    embedder: str
+    texts: int = 0
+    tokens: int = 0
+    exact: bool = False
+    price: float | None = None
+
+    @property
+    def dollars(self) -> float | None:
+        """What the tokens cost; None where the embedder knows no price."""
+        return None if self.price is None else self.tokens * self.price / 1e6
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as JSON values; dollars are rounded to a millionth."""
+        dollars = None if self.dollars is None else round(self.dollars, 6)
+        return {
+            "embedder": self.embedder, "texts": self.texts, "tokens": self.tokens, "exact": self.exact, "dollars": dollars,
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -48,7 +77,8 @@ class Report:
     have no chunk. `surrogates` characters were replaced. `held` documents are gone from the source but stay, because something
     could not be read or removing them was refused (`refused` says why; only a dry run returns it, others raise it).
     In stores that are `lacking`, so many documents are not as they should be: those of other sources after a rebuild, or
-    those of which a repair found rows missing. Indexing their sources brings them.
+    those of which a repair found rows missing. Indexing their sources brings them. `to_embed` is what a dry run would have
+    embedded, by embedder.
     """
 
     source: str = ""
@@ -72,6 +102,7 @@ class Report:
     surrogates: int = 0
     refused: str = ""
     lacking: dict[str, int] = field(default_factory=dict)
+    to_embed: list[Estimate] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter, repr=False)
 
@@ -101,38 +132,47 @@ class Report:
         made: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "started"}
         for name in ("failed", "unread"):
             made[name] = [{"id": one.id, "locator": one.locator, "reason": one.reason} for one in made[name]]
+        made["to_embed"] = [one.to_json() for one in self.to_embed]
         made["seconds"] = {name: round(value, 3) for name, value in self.seconds.items()}
         return made
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCheck:
-    """What a full scan of one store found, compared with the journal.
+    """What was found in one store, compared with the journal.
 
-    `missing`: rows that should be there; `unexpected`: rows of this index that should not; `wrong`: rows with another check;
-    `doubled`: ids the scan met more than once; `foreign`: rows of other owners, which are left alone. `examples` names a few
-    of each. `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the scan cannot be trusted.
+    `missing`: rows that should be there (of a sample: at least so many); `unexpected`: rows of this index that should not;
+    `wrong`: rows with another check; `doubled`: ids the scan met more than once; `foreign`: rows of other owners, which are
+    left alone. `compared` rows were fetched: of those, `damaged` have a text or vectors that were not sent, and to `drifted`
+    the embedder gives other vectors than those that were. `examples` names a few of each. `files` says what the store found
+    in checking its own files. `rebuild`: so much is damaged or has drifted that only filling the store again mends it.
+    `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the findings cannot be trusted.
     """
 
     name: str
     rows: int = 0
     expected: int = 0
+    compared: int = 0
     missing: int = 0
     unexpected: int = 0
     wrong: int = 0
+    damaged: int = 0
+    drifted: int = 0
     doubled: int = 0
     foreign: int = 0
     pending: int = 0
     repaired: bool = False
+    rebuild: bool = False
     card: str = ""
     incomplete: str = ""
+    files: str = ""
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether store and journal agree."""
-        wrong = self.missing or self.unexpected or self.wrong or self.doubled
-        return not (wrong or self.card or self.incomplete)
+        counts = (self.missing, self.unexpected, self.wrong, self.damaged, self.drifted, self.doubled)
+        return not (any(counts) or self.card or self.incomplete or self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +209,8 @@ class Status:
     """What the journal says, without asking any store.
 
     `documents` by source; `unfinished` documents were being written when a run was cut off; `writer` is who writes now, ""
-    for nobody; `last` is how the last run ended and when, "interrupted at ..." where it was cut off, "" if there was none.
+    for nobody; `last` is how the last run ended and when, "interrupted at ..." where it was cut off, "running at ..."
+    while it goes on, "" if there was none.
     """
 
     documents: dict[str, int]

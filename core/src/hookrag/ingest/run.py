@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
-from hookrag.ingest import plans, verify
+from hookrag.ingest import formats, plans, verify
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.items import Item, Skipped, Unread
@@ -27,7 +27,7 @@ class Ingest:
     """Brings documents into stores so that nothing is lost, doubled or left behind, whenever a run is cut off.
 
     `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value
-    is of another type fails. About `batch_bytes` characters of text are on their way at once. A failure that may pass is
+    is of another type fails. At most three times `batch_bytes` characters of text are on their way. A failure that may pass is
     tried again for `patience` seconds. `fault` is called with a name before and after each transaction and each call of a
     store, for tests.
     """
@@ -39,7 +39,7 @@ class Ingest:
         *,
         fields: Mapping[str, FieldType] | None = None,
         progress: Callable[[Progress], None] | None = None,
-        batch_bytes: int = 4 * 2**20,
+        batch_bytes: int = 2**20,
         patience: float = 120.0,
         fault: Callable[[str], None] = lambda place: None,
     ) -> None:
@@ -118,18 +118,24 @@ class Ingest:
             journal.end_run("finished")
         return session.report
 
-    def verify(self, *, repair: bool = False) -> VerifyReport:
+    def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
         """Compare every row of every store with the journal.
 
-        With `repair`, rows of this index that should not be there and rows with a wrong check are deleted, and documents with
+        With `deep`, every row is also fetched and its text and vectors compared with its check, and a store that can checks its
+        files. With `sample`, no store is scanned: so many rows of each, chosen at random, are fetched and embedded again, and
+        a vector that the embedder would not give today (a cosine under 0.9999) is found.
+
+        With `repair`, rows of this index that should not be there and rows that are wrong are deleted, and documents with
         missing rows are marked, so that the next run writes those rows again. A store that is at another epoch than
-        the journal (one of the two was restored) is brought into step. Nothing is repaired after a scan that was cut short, or
-        in a store that is not this index's. Raises IndexLocked while another process writes.
+        the journal (one of the two was restored) is brought into step. Nothing is repaired after a scan that was cut short, in
+        a store that is not this index's, or where most of the rows that were looked at are damaged or have drifted: such a
+        store has to be rebuilt. Raises IndexLocked while another process writes.
         """
+        if sample is not None and (deep or sample < 1):
+            raise ValueError(f"sample must be at least 1 and not be combined with deep, got {sample}")
+        how = verify.How(sample, deep, repair, self._patience)
         with self._writing() as journal:
-            return verify.verify(
-                journal, Stores(self._targets, patience=self._patience, fault=self._fault), repair=repair
-            )
+            return verify.verify(journal, Stores(self._targets, patience=self._patience, fault=self._fault), how)
 
     def status(self) -> Status:
         """What the journal says, without the lock and without asking a store."""
@@ -179,6 +185,12 @@ def status(folder: Path) -> Status:
     try:
         db.execute("PRAGMA query_only = 1")
         db.execute("BEGIN")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        formats.check(found, path)
+        if found == 0:  # it is just being made
+            return Status({}, (), (), 0, writer(folder), "")
+        if found < formats.newest():
+            raise IdentityError(f"the journal {path} has the old format {found}: hookrag verify brings it up to date")
         documents = db.execute(
             """SELECT s.name, (SELECT count(*) FROM item i JOIN document d ON d.item = i.n WHERE i.source = s.n
                AND EXISTS (SELECT 1 FROM placed p WHERE p.document = d.n)) FROM source s ORDER BY s.name"""
@@ -193,14 +205,16 @@ def status(folder: Path) -> Status:
         ).fetchall()
         (unfinished,) = db.execute("SELECT count(DISTINCT document) FROM planned").fetchone()
         when = "datetime(coalesce(finished, heartbeat), 'unixepoch', 'localtime')"
-        last = db.execute(f"SELECT outcome, {when} FROM run ORDER BY n DESC LIMIT 1").fetchone()
-        outcome, ended = last or ("", "")
+        last = db.execute(f"SELECT outcome, {when}, pid FROM run ORDER BY n DESC LIMIT 1").fetchone()
+        outcome, ended, pid = last or ("", "", 0)
         holder = writer(folder)
-        if holder and outcome == "interrupted":
+        if outcome == "interrupted" and holder.startswith(f"pid {pid} "):
             outcome = "running"
         return Status(
             dict(documents), tuple(StoreStatus(*row) for row in stores), tuple(Problem(*row) for row in failed), unfinished,
             holder, f"{outcome} at {ended}" if outcome else "",
         )  # fmt: skip
+    except sqlite3.DatabaseError as error:
+        raise IngestStopped(f"the journal {path} cannot be read: {error}") from error
     finally:
         db.close()

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextvars import copy_context
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from threading import Event
 
-from hookrag.errors import BudgetExceeded, DeadlineExceeded, ItemRejected
 from hookrag.filters import FieldType
 from hookrag.ingest import claims, plans, removal
 from hookrag.ingest.calls import Stores
+from hookrag.ingest.estimate import Estimator
 from hookrag.ingest.failures import Streaks
-from hookrag.ingest.items import Item, Skipped, Unread, cleaned, content_key, digest, printable, readable
-from hookrag.ingest.journal import Journal, Known
-from hookrag.ingest.plans import Failure, ItemState, Planned, Settled
-from hookrag.ingest.prepare import Preparer, Work
+from hookrag.ingest.intake import Batch, Entry, Intake, timed
+from hookrag.ingest.journal import Journal
+from hookrag.ingest.plans import Failure, Planned, Settled
+from hookrag.ingest.prepare import Prepared, Preparer, Work
 from hookrag.ingest.report import Phase, Problem, Progress, Report
-from hookrag.values import Document
+from hookrag.request import current, serving
 
-T = TypeVar("T")
-
-DOCUMENTS_AT_ONCE = 2000
 SETTLE_SECONDS = 2.0
+TELL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,21 @@ class Settings:
     progress: Callable[[Progress], None] | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Embedding:
+    """A batch whose vectors are being made."""
+
+    batch: Batch
+    prepared: Prepared
+    future: Future[None]
+
+
 class Session:
-    """A run under the lock, with the journal open; `report` says how far it came, also when it was stopped."""
+    """A run under the lock, with the journal open; `report` says how far it came, also when it was stopped.
+
+    Three batches are on their way at most: one is read and cut while the vectors of another are made in a thread of their own,
+    and one is written. The journal and the stores belong to this thread, and one batch at a time is planned.
+    """
 
     def __init__(self, settings: Settings, journal: Journal, stores: Stores) -> None:
         self._settings = settings
@@ -54,27 +68,36 @@ class Session:
         self._stores = stores
         self.report = Report(source=settings.source, dry_run=settings.dry_run)
         self.streaks = Streaks()
-        self._batch: list[Work] = []
-        self._size = 0
-        self._settled = Settled()
-        self._shrunk: list[ItemState] = []
+        self._embedding: _Embedding | None = None
+        self._told = time.monotonic()
+        self._estimator = Estimator(settings.patience)
+        self.report.to_embed = self._estimator.estimates
         self._numbers: dict[str, int] = {}
         self._source = 0
-        # The vectors of every token are some hundred times as large as the text.
-        multi = any("multi" in target.embed_key for target in stores.targets)
-        self._limit = settings.batch_bytes // 16 if multi else settings.batch_bytes
 
-    def run(self, entries: Iterable[Document | Item | Unread | Skipped]) -> None:
+    def run(self, entries: Iterable[Entry]) -> None:
         """Everything, from the stores' cards to the removals."""
         self._begin()
         (before,) = self._journal.one("SELECT coalesce(max(n), 0) FROM document")
-        for entry in self._timed(iter(entries)):
-            self._take(entry)
-        self._flush()
+        gone = Event()
+        # Whatever ends the run ends the thread: it begins no call of an embedder any more.
+        with (
+            serving(replace(current(), cancelled=gone)),
+            ThreadPoolExecutor(1, thread_name_prefix="hookrag-embed") as self._thread,
+        ):
+            try:
+                for entry in timed(self.report, iter(entries)):
+                    self._intake.take(entry)
+                    if time.monotonic() - self._told >= TELL_SECONDS:
+                        self._tell("read")
+                self._intake.flush()
+                self._finish_embedding()
+            finally:
+                gone.set()
         removal.remove_gone(self._journal, self._settings, self.report, self._source, before)
         if not self._settings.dry_run:
-            if self._shrunk and not self.report.held:
-                plans.settle(self._journal, Settled(items=self._shrunk))
+            if self._intake.shrunk and not self.report.held:
+                plans.settle(self._journal, Settled(items=self._intake.shrunk))
             self._pay()
             self._count_lacking()
         self._tell("write")
@@ -106,7 +129,13 @@ class Session:
                 self._source = journal.source(settings.source)
         self._preparer = Preparer(
             journal, stores, self._numbers, fields=settings.fields, patience=settings.patience, report=self.report,
-            fail=self._fail_work, streaks=self.streaks, step=lambda: self._tell("embed"),
+            fail=self._fail, streaks=self.streaks,
+        )  # fmt: skip
+        # The vectors of every token are some hundred times as large as the text.
+        multi = any("multi" in target.embed_key for target in stores.targets)
+        self._intake = Intake(
+            journal, stores.targets, self._numbers, source=self._source, retry_failed=settings.retry_failed,
+            limit=settings.batch_bytes // 16 if multi else settings.batch_bytes, report=self.report, full=self._full,
         )  # fmt: skip
 
     def _let_settle(self) -> None:
@@ -121,167 +150,44 @@ class Session:
 
     def _tell(self, phase: Phase) -> None:
         if self._settings.progress is not None:
-            self._settings.progress(self.report.progress(phase))
-
-    def _timed(self, entries: Iterator[T]) -> Iterator[T]:
-        """The same, with the time it takes to get them counted as reading."""
-        while True:
-            with self.report.timed("read"):
-                entry = next(entries, None)
-            if entry is None:
-                return
-            yield entry
-
-    # What the source yields.
-
-    def _take(self, entry: Document | Item | Unread | Skipped) -> None:
-        match entry:
-            case Unread():
-                self._unread(entry.id, entry.locator, entry.reason)
-            case Skipped():
-                if self._journal.item(self._source, printable(entry.id))[0]:
-                    self._unread(entry.id, entry.locator, entry.reason)
-                else:
-                    self.report.skipped[entry.reason] = self.report.skipped.get(entry.reason, 0) + 1
-            case Item():
-                self._item(entry)
-            case Document():
-                self._single(entry)
-
-    def _unread(self, id: str, locator: str, reason: str) -> None:
-        self.report.unread.append(Problem(printable(id), printable(locator), printable(reason)))
-
-    def _state(self, id: str, locator: str, key: str | bytes) -> ItemState | None:
-        """The item as it has to become; None where it is that already."""
-        self.report.items += 1
-        recipes = [part for target in self._stores.targets for part in (target.name, target.recipe)]
-        wanted = digest(key, *recipes)
-        n, found = self._journal.item(self._source, id)
-        if found == wanted:
-            indexed, failed = self._journal.count(n)
-            if not (failed and self._settings.retry_failed):
-                self._journal.see_item(n, loaded=False)
-                self.report.unchanged += indexed
-                self.report.failed_before += failed
-                return None
-        if n:
-            self._journal.see_item(n, loaded=True)
-        return ItemState(self._source, id, wanted, locator, n)
-
-    def _single(self, document: Document) -> None:
-        try:
-            ready, surrogates = cleaned(document)
-            content = content_key(ready)
-        except ItemRejected as error:
-            id = printable(document.id)
-            n = self._journal.item(self._source, id)[0]
-            if n:
-                self._journal.see_item(n, loaded=False)
-            self._fail(ItemState(self._source, id, b"", "", n), id, b"", str(error))
-            return
-        if not self._journal.see(ready.id):
-            # Not for the journal: there the item of this id is settled by the first of them.
-            self.report.failed.append(Problem(ready.id, "", _twice(ready.id)))
-            return
-        state = self._state(ready.id, "", content)
-        if state is not None:
-            self.report.surrogates += surrogates
-            self._document(state, ready, content)
-            self._finish(state)
-
-    def _item(self, item: Item) -> None:
-        id = printable(item.id)
-        state = self._state(id, printable(item.locator), item.key)
-        if state is None:
-            return
-        for document in self._timed(_guarded(item, self._limit)):
-            if isinstance(document, Unread):
-                self._unread(document.id, document.locator, document.reason)
-                return
-            self._raw(state, document)
-        self._finish(state)
-
-    def _raw(self, state: ItemState, document: Document) -> None:
-        try:
-            ready, surrogates = cleaned(document)
-            content = content_key(ready)
-        except ItemRejected as error:
-            self._fail(state, printable(document.id), b"", str(error))
-            return
-        self.report.surrogates += surrogates
-        if self._journal.see(ready.id):
-            self._document(state, ready, content)
-        else:
-            self._fail(state, ready.id, content, _twice(ready.id))
-
-    def _document(self, state: ItemState, document: Document, content: bytes) -> None:
-        journal = self._journal
-        known = journal.document(document.id)
-        if known is not None and known.item != state.n:
-            reason = self._taken(known, document.id)
-            if reason:
-                self._fail(state, document.id, content, reason)
-                return
-            self._settled.moves.append((known.n, state))
-        placed = journal.placed(known.n) if known else {}
-        wanted = {target.name: digest(content, target.recipe) for target in self._stores.targets}
-        keys = {name: key for name, key in wanted.items() if placed.get(self._numbers[name]) != key}
-        failing = digest(*wanted.values())
-        if not keys:
-            self.report.unchanged += 1
-        elif state.n and not self._settings.retry_failed and journal.failure(state.n, document.id) == failing:
-            state.failed.append(document.id)
-            self.report.failed_before += 1
-        else:
-            # Before and not after, so that an item is settled together with the last of its documents.
-            if self._size + len(document.text) > self._limit or len(self._batch) >= DOCUMENTS_AT_ONCE:
-                self._flush()
-            self._batch.append(Work(document, state, known, failing, keys))
-            self._size += len(document.text)
-
-    def _taken(self, known: Known, id: str) -> str:
-        """Why a document cannot go to another item than the one that gave it before; "" where it can."""
-        name, item, locator = self._journal.db.execute(
-            "SELECT s.name, i.id, i.locator FROM item i JOIN source s ON s.n = i.source WHERE i.n = ?", (known.item,)
-        ).fetchone()
-        if name and known.source != self._source:
-            return (
-                f"document id {id!r} is taken by {locator or item} of the source {name}: ids must be unique in an index"
-            )
-        if self._journal.met_unchanged(known.item):
-            return f"document id {id!r} is taken by {locator or item}: ids must be unique in an index"
-        return ""
-
-    def _finish(self, state: ItemState) -> None:
-        """All documents of an item were taken: it is settled when they are, and when those it lost are removed."""
-        sql = "SELECT EXISTS (SELECT 1 FROM document WHERE item = ? AND id NOT IN (SELECT id FROM temp.seen))"
-        shrunk = state.n and self._journal.one(sql, (state.n,))[0]
-        (self._shrunk if shrunk else self._settled.items).append(state)
-        if len(self._settled) >= DOCUMENTS_AT_ONCE:
-            self._flush()
-
-    # Failures.
-
-    def _fail(self, state: ItemState, id: str, key: bytes, reason: str) -> None:
-        self.report.failed.append(Problem(id, state.locator, reason))
-        self._settled.failures.append(Failure(state, id, key, reason))
-        state.failed.append(id)
-
-    def _fail_work(self, work: Work, reason: str) -> None:
-        if not work.reason:
-            work.reason = reason or "no reason given"
-            self._fail(work.item, work.document.id, work.key, work.reason)
+            embedding = self._embedding.batch.size if self._embedding else 0
+            now = replace(self.report.progress(phase), pending_bytes=self._intake.size + embedding)
+            self._settings.progress(now)
+        self._told = time.monotonic()
 
     # A batch.
 
-    def _flush(self) -> None:
-        batch, self._batch, self._size = self._batch, [], 0
+    def _full(self, batch: Batch) -> None:
+        """Cut the documents of a batch and have their vectors made; meanwhile the batch before is written."""
         if self._settings.dry_run:
-            self._preparer.chunks(batch)
-            self._count(batch)
-            self._settled = Settled()
+            self._estimator.add(self._preparer.begin(batch.works).needs)
+            self._count(batch.works)
             return
-        works = self._preparer.rows(batch)
+        prepared = self._preparer.begin(batch.works)
+        future = self._thread.submit(copy_context().run, self._preparer.embed, prepared)
+        self._finish_embedding()
+        self._embedding = _Embedding(batch, prepared, future)
+
+    def _finish_embedding(self) -> None:
+        """Write the batch whose vectors are being made, as soon as they are."""
+        embedding = self._embedding
+        if embedding is None:
+            return
+        while not wait_for([embedding.future], TELL_SECONDS).done:
+            self._tell("embed")
+        self._embedding = None
+        embedding.future.result()
+        self._store(embedding.batch, self._preparer.finish(embedding.prepared))
+
+    def _fail(self, work: Work, reason: str) -> None:
+        if not work.reason:
+            work.reason = reason or "no reason given"
+            self.report.failed.append(Problem(work.document.id, work.item.locator, work.reason))
+            work.settled.failures.append(Failure(work.item, work.document.id, work.key, work.reason))
+            work.item.failed.append(work.document.id)
+
+    def _store(self, batch: Batch, works: list[Work]) -> None:
+        """Plan, write and confirm a batch, and pay what it owes."""
         planned = [
             Planned(
                 work.document.id, work.item, work.n, {self._numbers[name]: made for name, made in work.nexts.items()}
@@ -293,14 +199,13 @@ class Session:
                 version = plans.plan(self._journal, planned)
             with self.report.timed("write"):
                 self._write(works, version)
-        settled, self._settled = self._settled, Settled()
         with self.report.timed("journal"):
             if planned:
                 failed = {work.document.id: work.reason for work in works if work.reason}
-                plans.confirm(self._journal, planned, failed, settled)
-            elif settled:
-                plans.settle(self._journal, settled)
-        self._count(batch)
+                plans.confirm(self._journal, planned, failed, batch.settled)
+            elif batch.settled:
+                plans.settle(self._journal, batch.settled)
+        self._count(batch.works)
         if planned:
             self._pay()
             self._tell("write")
@@ -326,7 +231,7 @@ class Session:
                     if row.chunk.id in refused:
                         reason = f"{target} refused a row: {refused[row.chunk.id]}"
                         self.streaks.failed(stage, work.document.id, reason)
-                        self._fail_work(work, reason)
+                        self._fail(work, reason)
                     else:
                         self.streaks.passed(stage)
                         self.report.written += 1
@@ -339,17 +244,3 @@ class Session:
         with self.report.timed("write"):
             for target in self._stores.targets:
                 self._stores.pay(self._journal, target, self._numbers[target.name])
-
-
-def _twice(id: str) -> str:
-    return f"document id {id!r} was met twice in this run: ids must be unique"
-
-
-def _guarded(item: Item, limit: int) -> Iterator[Document | Unread]:
-    """The documents of an item, and an Unread where there should have been more."""
-    try:
-        yield from readable(item, limit)
-    except (DeadlineExceeded, BudgetExceeded):
-        raise
-    except Exception as error:
-        yield Unread(item.id, item.locator, str(error) or type(error).__name__)

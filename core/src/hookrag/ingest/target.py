@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ class Target:
     cut again, and rows whose ids stay are kept. `identity` says what the vectors are; when it differs from the store's card,
     no row can be kept and the store is refused until it is rebuilt. `embed_key` names the embedder of each output: equal names
     are one embedder, whose vectors several stores share. `fenced`: see `Store.put`; a store that is not fenced is given time to
-    settle after a run that was cut off.
+    settle after a run that was cut off. `check`: where the store can check its own files, does
+    so and raises for what is damaged.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Target:
     identity: Flat
     embed_key: Mapping[Output, str]
     fenced: bool = False
+    check: Callable[[], None] | None = None
 
     def __str__(self) -> str:
         return f"[stores.{self.name}]"

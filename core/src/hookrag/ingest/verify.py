@@ -1,10 +1,12 @@
-"""A full comparison of the stores with the journal."""
+"""The stores compared with the journal: by a scan of every row, by fetching every row, or by fetching some."""
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass, replace
 
-from hookrag.ingest import claims, plans
+from hookrag.errors import HookragError
+from hookrag.ingest import claims, plans, recheck
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.journal import Journal
@@ -14,23 +16,37 @@ from hookrag.values import Card
 
 EXAMPLES = 5
 
-# What a scan found of ours, on disk rather than in memory: a store may hold many millions of rows.
+# What a scan found of ours, and what is bad, on disk rather than in memory: a store may hold many millions of rows.
 _FOUND = """
 CREATE TABLE scan.found (chunk TEXT PRIMARY KEY, document TEXT NOT NULL, "check" INTEGER NOT NULL) WITHOUT ROWID
+"""
+_BAD = """
+CREATE TABLE scan.bad (chunk TEXT PRIMARY KEY, document TEXT NOT NULL, finding TEXT NOT NULL) WITHOUT ROWID
 """
 _EXPECTED = "FROM placed p JOIN row r USING (document, store, v) JOIN document d ON d.n = p.document WHERE p.store = ?1"
 _PENDING = """
 (SELECT chunk FROM owed WHERE store = ?1 UNION SELECT chunk FROM planned JOIN row USING (document, store, v) WHERE store = ?1)
 """
-_MISSING = f"SELECT r.chunk, d.id {_EXPECTED} AND r.chunk NOT IN (SELECT chunk FROM scan.found)"
-_WRONG = f"""
-SELECT r.chunk, d.id {_EXPECTED}
-AND EXISTS (SELECT 1 FROM scan.found f WHERE f.chunk = r.chunk AND (f."check" <> r."check" OR f.document <> d.id))
+_MISSING_OR_WRONG = """
+SELECT r.chunk, d.id, CASE WHEN f.chunk IS NULL THEN 'missing' ELSE 'wrong' END
+FROM placed p JOIN row r USING (document, store, v) JOIN document d ON d.n = p.document
+LEFT JOIN scan.found f ON f.chunk = r.chunk
+WHERE p.store = ?1 AND (f.chunk IS NULL OR f."check" <> r."check" OR f.document <> d.id)
 """
 _UNEXPECTED = f"""
-SELECT f.chunk, f.document FROM scan.found f
+SELECT f.chunk, f.document, 'unexpected' FROM scan.found f
 WHERE f.chunk NOT IN (SELECT r.chunk {_EXPECTED}) AND f.chunk NOT IN {_PENDING}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How closely to look: a scan of all rows, and with `deep` all fetched; or a `sample` fetched and embedded again."""
+
+    sample: int | None
+    deep: bool
+    repair: bool
+    patience: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +54,61 @@ class _Scan:
     """How many rows a scan met, of ours, of ours again, and of others; and why it cannot be relied on."""
 
     rows: int
-    doubled: int
-    foreign: int
-    incomplete: str
+    doubled: int = 0
+    foreign: int = 0
+    incomplete: str = ""
 
 
-def verify(journal: Journal, stores: Stores, *, repair: bool) -> VerifyReport:
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """How many rows were fetched and compared, and why not all of them were."""
+
+    compared: int = 0
+    incomplete: str = ""
+
+
+def verify(journal: Journal, stores: Stores, how: How) -> VerifyReport:
     """What each store holds, compared with what it should; with `repair`, made ready for the next run to mend."""
-    if repair:
+    if how.repair:
         plans.recover(journal)
-    return VerifyReport([_store(journal, stores, target, repair=repair) for target in stores.targets])
+    return VerifyReport([_store(journal, stores, target, how) for target in stores.targets])
 
 
-def _store(journal: Journal, stores: Stores, target: Target, *, repair: bool) -> StoreCheck:
+def _store(journal: Journal, stores: Stores, target: Target, how: How) -> StoreCheck:
     card = stores.card(target)
-    error = claims.stranger(journal, target, card) or claims.disagreement(journal, target, card)
-    strange = claims.stranger(journal, target, card) is not None
+    strange = claims.stranger(journal, target, card)
+    error = strange or claims.disagreement(journal, target, card)
     known = journal.store(target.name)
     if known is None and not card.owner:
         return StoreCheck(target.name, rows=target.store.count())
     number = known.n if known else 0
     journal.db.execute("ATTACH DATABASE '' AS scan")
     try:
+        # It is thrown away whatever happens, so nothing of it is kept to be undone.
+        journal.db.execute("PRAGMA scan.journal_mode = OFF")
+        journal.db.execute("PRAGMA scan.cache_size = -32768")
         journal.db.execute(_FOUND)
-        found = _scan(journal, stores, target)
-        compared = _compare(journal, target.name, number, found, str(error) if error else "")
-        if not repair or strange or found.incomplete:
-            return compared
+        journal.db.execute(_BAD)
+        scanned = _Scan(0)
+        if how.sample is None:
+            scanned = _scan(journal, stores, target)
+            _compare(journal, number)
+        fetched = _Fetched()
+        if (how.deep or how.sample is not None) and not strange:
+            fetched = _fetch(journal, stores, target, number, how)
+        files = _files(target) if how.deep else ""
+        found = _told(journal, stores, target, number, scanned, fetched, how)
+        found = replace(found, card=str(error) if error else "", files=files, rebuild=found.rebuild or bool(files))
+        # What only a scan can tell is not guessed from a sample, and what lies about itself is not believed.
+        if not how.repair or strange or found.incomplete or found.rebuild or (error and how.sample is not None):
+            return found
         _repair(journal, stores, target, card)
-        return replace(compared, repaired=True)
+        return replace(found, repaired=True)
+    except sqlite3.OperationalError as error:
+        raise IngestStopped(f"{target} could not be compared with the journal {journal.path}: {error}") from error
     finally:
+        if journal.db.in_transaction:
+            journal.db.execute("ROLLBACK")
         journal.db.execute("DETACH DATABASE scan")
 
 
@@ -79,7 +120,9 @@ def _scan(journal: Journal, stores: Stores, target: Target) -> _Scan:
             rows += len(page)
             ours += len(mine)
             foreign += len(page) - len(mine)
+            journal.db.execute("BEGIN")
             journal.db.executemany("INSERT OR REPLACE INTO scan.found VALUES (?, ?, ?)", mine)
+            journal.db.execute("COMMIT")
     except IngestStopped as error:
         return _Scan(rows, 0, foreign, str(error))
     (distinct,) = journal.one("SELECT count(*) FROM scan.found")
@@ -88,20 +131,66 @@ def _scan(journal: Journal, stores: Stores, target: Target) -> _Scan:
     return _Scan(rows, ours - distinct, foreign, cut)
 
 
-def _compare(journal: Journal, name: str, number: int, found: _Scan, card: str) -> StoreCheck:
-    counts: dict[str, int] = {}
-    examples: dict[str, list[str]] = {}
-    for what, sql in (("missing", _MISSING), ("wrong", _WRONG), ("unexpected", _UNEXPECTED)):
-        (counts[what],) = journal.one(f"SELECT count(*) FROM ({sql})", (number,))
-        some = journal.db.execute(f"{sql} ORDER BY 2, 1 LIMIT {EXAMPLES}", (number,))
-        examples[what] = [f"{chunk} of {document}" for chunk, document in some]
+def _compare(journal: Journal, number: int) -> None:
+    """Note how what a scan found differs from what the journal expects."""
+    journal.db.execute(f"INSERT INTO scan.bad {_MISSING_OR_WRONG}", (number,))
+    (found,) = journal.one("SELECT count(*) FROM scan.found")
+    (missing,) = journal.one("SELECT count(*) FROM scan.bad WHERE finding = 'missing'")
+    (expected,) = journal.one(f"SELECT count(*) {_EXPECTED}", (number,))
+    if found > expected - missing:
+        journal.db.execute(f"INSERT INTO scan.bad {_UNEXPECTED}", (number,))
+
+
+def _fetch(journal: Journal, stores: Stores, target: Target, number: int, how: How) -> _Fetched:
+    """Fetch all live rows, or some, and note what is wrong with them beside what a scan has found."""
+    owner, sampling, compared, exact, cut = journal.uuid, how.sample is not None, 0, 0, ""
+    try:
+        for page in recheck.pages(journal, number, how.sample):
+            looked = recheck.look(stores, target, page, owner, embed=sampling, patience=how.patience)
+            bad = [(one.chunk, one.document, finding) for one, finding in looked.findings]
+            journal.db.executemany("INSERT OR IGNORE INTO scan.bad VALUES (?, ?, ?)", bad)
+            compared += len(page)
+            exact += looked.exact
+    except IngestStopped as error:
+        cut = str(error)
+    # A store that gives no vector back bit by bit, but those that the embedder gives, keeps its numbers in another way.
+    if sampling and not exact:
+        journal.db.execute("DELETE FROM scan.bad WHERE finding = 'inexact'")
+    journal.db.execute("UPDATE scan.bad SET finding = 'damaged' WHERE finding = 'inexact'")
+    return _Fetched(compared, cut)
+
+
+def _files(target: Target) -> str:
+    """What the store's own check of its files says, "" where it has none or finds nothing."""
+    if target.check is None:
+        return ""
+    try:
+        target.check()
+    except HookragError as error:
+        return str(error)
+    return ""
+
+
+def _told(
+    journal: Journal, stores: Stores, target: Target, number: int, scanned: _Scan, fetched: _Fetched, how: How
+) -> StoreCheck:
+    counts = dict(journal.db.execute("SELECT finding, count(*) FROM scan.bad GROUP BY finding"))
+    some = (
+        f"SELECT chunk || ' of ' || document FROM scan.bad WHERE finding = ? ORDER BY document, chunk LIMIT {EXAMPLES}"
+    )
+    examples = {what: [example for (example,) in journal.db.execute(some, (what,))] for what in counts}
     (expected,) = journal.one(f"SELECT count(*) {_EXPECTED}", (number,))
     (pending,) = journal.one(f"SELECT count(*) FROM {_PENDING}", (number,))
+    rows, missing = scanned.rows, counts.get("missing", 0)
+    if how.sample is not None:
+        rows = stores.call(target, "count", target.store.count)
+        missing = max(missing, expected - rows)
+    anew = counts.get("damaged", 0) + counts.get("drifted", 0)
     return StoreCheck(
-        name, rows=found.rows, expected=expected, missing=counts["missing"], unexpected=counts["unexpected"],
-        wrong=counts["wrong"], doubled=found.doubled, foreign=found.foreign, pending=pending, card=card,
-        incomplete=found.incomplete,
-        examples={what: listed for what, listed in examples.items() if listed},
+        target.name, rows=rows, expected=expected, compared=fetched.compared, missing=missing,
+        unexpected=counts.get("unexpected", 0), wrong=counts.get("wrong", 0), damaged=counts.get("damaged", 0),
+        drifted=counts.get("drifted", 0), doubled=scanned.doubled, foreign=scanned.foreign, pending=pending,
+        rebuild=2 * anew > fetched.compared, incomplete=scanned.incomplete or fetched.incomplete, examples=examples,
     )  # fmt: skip
 
 
@@ -110,13 +199,11 @@ def _repair(journal: Journal, stores: Stores, target: Target, card: Card) -> Non
     with journal.transaction("repair") as version:
         db = journal.db
         number = (journal.store(target.name) or claims.remember(journal, target, card, card.epoch - 1)).n
-        db.execute("CREATE TABLE scan.bad (chunk TEXT PRIMARY KEY, lacking INTEGER NOT NULL) WITHOUT ROWID")
-        db.execute(f"INSERT INTO scan.bad SELECT chunk, 1 FROM ({_MISSING})", (number,))
-        db.execute(f"INSERT INTO scan.bad SELECT chunk, 0 FROM ({_WRONG})", (number,))
         # Debts of a journal that was put back may be older than what the store has seen since, and would be ignored there.
         db.execute("UPDATE owed SET v = ? WHERE store = ?", (version, number))
-        db.execute(f"INSERT OR REPLACE INTO owed SELECT ?1, chunk, ?2 FROM ({_UNEXPECTED})", (number, version))
-        db.execute("INSERT OR REPLACE INTO owed SELECT ?, chunk, ? FROM scan.bad WHERE NOT lacking", (number, version))
+        db.execute(
+            "INSERT OR REPLACE INTO owed SELECT ?, chunk, ? FROM scan.bad WHERE finding <> 'missing'", (number, version)
+        )
         marked = "(SELECT document FROM row WHERE store = ? AND chunk IN (SELECT chunk FROM scan.bad))"
         db.execute(f"UPDATE item SET key = NULL WHERE n IN (SELECT item FROM document WHERE n IN {marked})", (number,))
         db.execute(f"UPDATE placed SET key = X'' WHERE store = ? AND document IN {marked}", (number, number))

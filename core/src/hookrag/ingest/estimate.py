@@ -1,0 +1,52 @@
+"""What a run would have embedded: texts, tokens and their price, by embedder, without embedding any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hookrag.ingest.calls import attempt
+from hookrag.ingest.failures import refuses_text
+from hookrag.ingest.prepare import Need
+from hookrag.ingest.report import Estimate
+from hookrag.protocols import Embedder, Tokenizing
+from hookrag.proxies import Proxy
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text and the vocabularies that are common; other languages need up to four times the tokens."""
+
+
+class Estimator:
+    """Adds up what is needed; `estimates` has an entry for each embedder that would be called."""
+
+    def __init__(self, patience: float) -> None:
+        self.estimates: list[Estimate] = []
+        self._patience = patience
+        self._by_key: dict[str, Estimate] = {}
+
+    def add(self, needs: Iterable[Need]) -> None:
+        """Count the texts of a batch: each once for each embedder, as a run would embed them."""
+        texts: dict[str, tuple[Embedder, dict[str, None]]] = {}
+        for need in needs:
+            for output, key in need.target.embed_key.items():
+                found = texts.setdefault(key, (need.target.store.embedders[output], {}))
+                found[1].setdefault(need.chunk.input)
+        for key, (embedder, distinct) in texts.items():
+            self._count(key, embedder, list(distinct))
+
+    def _count(self, key: str, embedder: Embedder, texts: Sequence[str]) -> None:
+        component = embedder.instance.component if isinstance(embedder, Proxy) else embedder
+        exact = hasattr(type(component), "tokens") and hasattr(type(component), "max_tokens")
+        estimate = self._by_key.get(key)
+        if estimate is None:
+            name = str(embedder.step) if isinstance(embedder, Proxy) else type(embedder).__name__
+            estimate = self._by_key[key] = Estimate(name, exact=exact, price=getattr(component, "price", None))
+            self.estimates.append(estimate)
+        estimate.texts += len(texts)
+        if exact and isinstance(embedder, Tokenizing):
+            spans = attempt(
+                f"{estimate.embedder} failed in tokens", lambda: embedder.tokens(texts), refuses_text, self._patience
+            )
+            longest = embedder.max_tokens
+            estimate.tokens += sum(min(len(one), longest) for one in spans)
+        else:
+            estimate.tokens += sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)

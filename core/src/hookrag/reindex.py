@@ -1,0 +1,346 @@
+"""Re-indexing without downtime: the next generation is filled beside the one that is searched, then takes its place.
+
+1. What is in the searched generation must be among what was given. 2. The next generation is filled by the ordinary ingest,
+under a journal of its own: a run that was cut off goes on where it was. 3. It is verified. 4. The switch is noted, each store
+on a server is promoted, and the file `current` is replaced. 5. The note is erased: until then the same call finishes the
+switch and does nothing else, so that what was cut off anywhere ends in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hookrag import assemble, generations
+from hookrag.build import Shared
+from hookrag.catalogue import Catalogue
+from hookrag.config import Config
+from hookrag.coverage import covered, gone, known_stores, owner_of
+from hookrag.errors import HookragError, IdentityError, IngestRefused
+from hookrag.filters import FieldType
+from hookrag.generations import place
+from hookrag.identity import targets_of
+from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
+from hookrag.ingest.calls import attempt
+from hookrag.ingest.lock import locked
+from hookrag.ingest.sources import Files
+from hookrag.instance import walk
+from hookrag.proxies import ReaderProxy, StoreProxy
+from hookrag.signature import served
+from hookrag.values import Document
+
+PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is brought into the next generation; the fields are what `Ingest.run` takes."""
+
+    documents: Iterable[Document | Item | Unread | Skipped]
+    name: str
+    under: str = ""
+    root: Path | None = None
+    progress: Callable[[Progress], None] | None = None
+
+    @classmethod
+    def files(
+        cls, path: Path, readers: Mapping[str, ReaderProxy], base: Path, progress: Callable[[Progress], None] | None
+    ) -> Source:
+        """A file, or a folder with all below it; its documents are named from `base`, or from the folder above elsewhere."""
+        recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
+        where = path.resolve()
+        found = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
+        counted = None
+        if progress is not None:
+            total, tell = found.count(), progress
+
+            def counted(now: Progress) -> None:
+                tell(replace(now, total=total))
+
+        return cls(found, str(found.root), found.under, where if where.is_dir() else None, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexReport:
+    """What a re-indexing did; `generation` is the one that is searched now, by whatever is opened from now on.
+
+    `switched` says that it took the place of another in this call. `resumed`: an earlier call had been cut off while
+    switching, and this one finished that and read no source. `restarted`: a generation that was half filled with other
+    settings was thrown away. `dropped` generations were deleted.
+    """
+
+    generation: int
+    switched: bool = False
+    resumed: bool = False
+    restarted: bool = False
+    reports: Sequence[Report] = ()
+    verified: VerifyReport | None = None
+    dropped: Sequence[int] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether a document failed or a file could not be read."""
+        return any(report.failed or report.failed_before or report.unread for report in self.reports)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "generation": self.generation, "switched": self.switched, "resumed": self.resumed,
+            "restarted": self.restarted, "reports": [report.to_json() for report in self.reports],
+            "verified": self.verified.to_json() if self.verified else None, "dropped": list(self.dropped),
+        }  # fmt: skip
+
+
+class SwitchRefused(IngestRefused):
+    """The next generation was filled but not switched to; `report` says what was done."""
+
+    def __init__(self, message: str, report: ReindexReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def check_index(folder: Path, generation: int, stores: Sequence[StoreProxy]) -> None:
+    """Raise IdentityError where a generation is not there any more, or was made with other settings."""
+    generations.check_there(folder, generation)
+    try:
+        check_identity(place(folder, generation), targets_of(stores))
+    except IdentityError as error:
+        begun = generations.switching(folder)
+        if begun not in (None, generation):
+            error.add_note(f"a switch to generation {begun} was cut off: finish it, hookrag reindex PATH...")
+        raise
+
+
+@contextmanager
+def writing(folder: Path, generation: int) -> Iterator[None]:
+    """Hold the index for writing to the generation that is searched.
+
+    Raises IndexLocked while another process writes to whatever generation; IngestRefused where this is not the one that is
+    searched, or where a switch was cut off in the middle.
+    """
+    with locked(folder):
+        _check_current(folder, generation)
+        begun = generations.switching(folder)
+        if begun == generation:
+            generations.end_switch(folder)  # all that was cut off was the report
+        elif begun is not None:
+            raise IngestRefused(
+                f"a switch of the index in {folder} to generation {begun} was cut off: finish it, hookrag reindex PATH..."
+            )
+        yield
+
+
+def _check_current(folder: Path, generation: int) -> None:
+    now = generations.current(folder)
+    if now != generation:
+        raise IngestRefused(
+            f"this pipeline was made of generation {generation} of the index in {folder}, generation {now} has taken its "
+            f"place since: make the pipeline again, or start the process again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexing:
+    """An index whose generation `generation` is searched, and what its stores are made from."""
+
+    config: Config
+    catalogue: Catalogue
+    shared: Shared
+    folder: Path
+    generation: int
+    fields: Mapping[str, FieldType]
+    names: Sequence[str]
+    fault: Callable[[str], None]
+
+    def run(self, sources: Sequence[Source], *, drop_old: bool, allow_partial: bool, prune: bool) -> ReindexReport:
+        """See `Pipeline.reindex`."""
+        with locked(self.folder):
+            _check_current(self.folder, self.generation)
+            generations.sweep(self.folder)
+            begun = generations.switching(self.folder)
+            if begun == self.generation + 1:
+                return self._finish(begun, drop_old)
+            if begun is not None and self._is_switched(sources):
+                return self._end(ReindexReport(self.generation, resumed=True), drop_old)
+            if not sources:
+                return self._end(ReindexReport(self.generation), drop_old)
+            return self._end(self._renew(sources, allow_partial=allow_partial, prune=prune), drop_old)
+
+    def _renew(self, sources: Sequence[Source], *, allow_partial: bool, prune: bool) -> ReindexReport:
+        """Fill the next generation and switch to it."""
+        following = self.generation + 1
+        if not prune:
+            covered(place(self.folder, self.generation), [(one.name, one.under) for one in sources])
+        restarted = self._discard_other(following)
+        with self._stores(following) as stores:
+            try:
+                reports, verified = self._fill(following, stores, sources)
+            except (IngestRefused, IdentityError) as error:
+                error.add_note(f"this is about generation {following}, which is not searched yet")
+                raise
+            report = ReindexReport(self.generation, restarted=restarted, reports=reports, verified=verified)
+            self._check_filled(following, report, allow_partial=allow_partial, prune=prune)
+            self._switch(following, stores)
+        return replace(report, generation=following, switched=True)
+
+    def _fill(
+        self, generation: int, stores: Sequence[StoreProxy], sources: Sequence[Source]
+    ) -> tuple[list[Report], VerifyReport]:
+        folder, targets = place(self.folder, generation), targets_of(stores)
+        reports = []
+        for one in sources:
+            ingest = Ingest(folder, targets, fields=self.fields, progress=one.progress, fault=self.fault)
+            # Nobody searches it: what is gone from a source since an attempt that was cut off is no loss here.
+            report = ingest.run(
+                one.documents,
+                source=one.name,
+                under=one.under,
+                root=one.root,
+                complete=True,
+                prune=True,
+                retry_failed=True,
+            )
+            reports.append(report)
+        ingest = Ingest(folder, targets, fields=self.fields, fault=self.fault)
+        verified = ingest.verify()
+        if not verified.ok:
+            ingest.verify(repair=True)
+        return reports, verified
+
+    def _check_filled(self, following: int, report: ReindexReport, *, allow_partial: bool, prune: bool) -> None:
+        kept = f"Generation {self.generation} of the index in {self.folder} is searched as before"
+        if report.verified is not None and not report.verified.ok:
+            bad = ", ".join(f"[stores.{store.name}]" for store in report.verified.stores if not store.ok)
+            raise SwitchRefused(
+                f"generation {following} does not hold what was written to it: {bad}. It was repaired as far as it can be: "
+                f"run the same command again. {kept}.",
+                report,
+            )
+        problems = sum(len(one.failed) + one.failed_before + len(one.unread) for one in report.reports)
+        if problems and not allow_partial:
+            raise SwitchRefused(
+                f"{problems} documents or files could not be taken into generation {following}. {kept}.\n"
+                f"Mend them and run the same command again, or do without them: hookrag reindex --allow-partial PATH...",
+                report,
+            )
+        if not prune:
+            excused = [one.id for each in report.reports for one in (*each.failed, *each.unread)]
+            lost = gone(place(self.folder, self.generation), place(self.folder, following), excused)
+            if lost:
+                raise SwitchRefused(
+                    f"{lost}. {kept}.\nIf they are meant to go: hookrag reindex --prune PATH...", report
+                )
+
+    # Switching.
+
+    def _switch(self, generation: int, stores: Sequence[StoreProxy], *, again: bool = False) -> None:
+        self._step("switch", lambda: generations.begin_switch(self.folder, generation))
+        for number, store in enumerate(one for one in stores if _served(one)):
+            try:
+                self._step(f"{store.step} promote", _calling(store, "promote"))
+            except HookragError:
+                if number == 0 and not again:
+                    generations.end_switch(self.folder)  # nothing was switched: the index can be written as before
+                raise
+        self._step("current", lambda: generations.switch(self.folder, generation))
+
+    def _step(self, name: str, step: Callable[[], None]) -> None:
+        self.fault(f"{name}: before")
+        step()
+        self.fault(f"{name}: after")
+
+    def _finish(self, begun: int, drop_old: bool) -> ReindexReport:
+        """Finish a switch that was cut off before the generation took its place."""
+        with self._stores(begun) as stores:
+            try:
+                check_identity(place(self.folder, begun), targets_of(stores))
+            except IdentityError as error:
+                error.add_note(
+                    f"a switch to generation {begun} was cut off: finish it first, with the settings that it was made with"
+                )
+                raise
+            self._switch(begun, stores, again=True)
+        return self._end(ReindexReport(begun, switched=True, resumed=True), drop_old)
+
+    def _is_switched(self, sources: Sequence[Source]) -> bool:
+        """Whether this generation, whose switch was not reported, is what the sources are to be made into."""
+        if not sources:
+            return False
+        with self._stores(self.generation, beside=False) as stores:
+            try:
+                check_identity(place(self.folder, self.generation), targets_of(stores))
+            except IdentityError:
+                return False
+        return True
+
+    def _end(self, report: ReindexReport, drop_old: bool) -> ReindexReport:
+        """Drop what is older if asked, and note that nothing is left to do."""
+        dropped = generations.older(self.folder, report.generation) if drop_old else []
+        if dropped:
+            with self._stores(report.generation, beside=False) as stores:
+                for number in dropped:
+                    self._drop(number, stores)
+        generations.end_switch(self.folder)
+        return replace(report, dropped=dropped)
+
+    def _drop(self, number: int, stores: Sequence[StoreProxy]) -> None:
+        """Delete a generation that is not searched, first what a server has of it."""
+        for store in stores:
+            if _served(store):
+                _calling(store, "retire", number)()
+        self.fault(f"drop {number}: before")
+        generations.drop(self.folder, number)
+
+    def _discard_other(self, following: int) -> bool:
+        """Throw away a generation that an attempt before has begun to fill with other settings; whether there was one."""
+        folder = place(self.folder, following)
+        if not folder.exists():
+            return False
+        with self._stores(following) as stores:
+            try:
+                check_identity(folder, targets_of(stores))
+                return False
+            except IdentityError as error:
+                apart, mine = [store for store in stores if _served(store)], owner_of(folder)
+                for store in apart:
+                    owner = store.card().owner
+                    if owner not in ("", mine):
+                        raise IngestRefused(
+                            f"{store.step} belongs to another journal: the owner of its generation {following} is {owner}, "
+                            f"the journal in {folder} is {mine}. Give this index a store of its own"
+                        ) from error
+            self._drop(following, apart)
+        return True
+
+    # Stores.
+
+    @contextmanager
+    def _stores(self, generation: int, *, beside: bool = True) -> Iterator[list[StoreProxy]]:
+        """Every store of the index in a generation: those of the pipeline, and those that other pipelines have filled."""
+        tables = self.config.tables.get("stores", {})
+        known = known_stores(place(self.folder, self.generation))
+        names = [*self.names, *(name for name in known if name in tables and name not in self.names)]
+        stores = assemble.stores(self.config, self.catalogue, self.shared, names, generation, beside=beside)
+        used = list(walk(stores))
+        self.shared.enter(used)
+        try:
+            yield stores
+        finally:
+            self.shared.leave(used)
+
+
+def _served(store: StoreProxy) -> bool:
+    return served(type(store.instance.component), store.instance.settings)
+
+
+def _calling(store: StoreProxy, operation: str, *arguments: int) -> Callable[[], None]:
+    """A call of an operation of the component itself, made again for a while where it fails in passing."""
+
+    def call() -> None:
+        store.open()
+        getattr(store.instance.component, operation)(*arguments)
+
+    return lambda: attempt(f"{store.step} failed in {operation}", call, lambda error: False, PATIENCE)
