@@ -28,7 +28,8 @@ from collections.abc import Iterator
 
 from hookrag.values import PAGE_BREAK
 
-# Chunks are made by this rule: whoever changes it raises the version of the chunker `sentences`.
+# Chunks are made by this rule: whoever changes it raises the versions of the chunkers that use it: `sentences`, `recursive`,
+# `sections` and `semantic`.
 _FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}(?:[ \t]|$)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25aa\u25cf\u00b7]|\d{1,3}[.)]|[A-Za-z]\))[ \t]+\S")

@@ -6,7 +6,8 @@ import pytest
 from hookrag import Document
 from hookrag.sentences import spans
 from hookrag_chunking import plugin
-from hookrag_chunking.chunkers import ParentChild, Sentences, WholeDocument, Words
+from hookrag_chunking.chunkers import Nested, ParentChild, Sentences, WholeDocument, Words
+from hookrag_chunking.measured import FixedCharacters, Recursive, Sections
 from hookrag_chunking.spans import packed, windows, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,3 +174,121 @@ def test_every_registered_component_can_be_imported():
     for component in plugin.chunkers().values():
         module, _, name = component.target.partition(":")
         assert callable(getattr(import_module(module), name).chunk)
+
+
+def test_each_chunk_has_the_page_it_begins_on():
+    text = "One two three. Four\ffive six. Seven eight.\f\fNine ten."
+    paged = document(text, metadata={"pages": 4})
+    for chunker in (
+        Words(size=2, overlap=0),
+        Sentences(size=3, overlap=0),
+        FixedCharacters(size=9, overlap=0),
+        Recursive(size=3),
+        Sections(size=3),
+        ParentChild(keep="children", size=4, child_size=2),
+        Nested(keep="children", parent=Words(size=4, overlap=0), child=Sentences(size=2)),
+    ):
+        (chunks,) = chunker.chunk([paged])
+        check(text, chunks)
+        for chunk in chunks:
+            assert chunk.metadata == {"page": 1 + text.count("\f", 0, chunk.start)}
+    (sentences,) = Sentences(size=3, overlap=0).chunk([document("One two\fthree. Four.")])
+    assert [chunk.text for chunk in sentences] == ["One two\fthree.", "Four."]
+    (pieces,) = Recursive(size=3).chunk([document("one two\fthree four")])
+    assert [chunk.text for chunk in pieces] == ["one two", "three four"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(TEXTS, SIZES)
+def test_nested_children_are_what_the_child_cuts_of_each_parent(text, size):
+    title = "T"
+    parent, child = Recursive(size=3 * size), Words(size=size, overlap=0)
+    (parents,) = Nested(keep="parents", parent=parent, child=child).chunk([document(text, title=title)])
+    (children,) = Nested(keep="children", parent=parent, child=child).chunk([document(text, title=title)])
+    check(text, parents)
+    check(text, children)
+    expected = []
+    for one in parents:
+        (inside,) = child.chunk([document(one.text)])
+        expected += [(one.id, one.start + it.start, one.start + it.end, title) for it in inside]
+    assert [(it.parent, it.start, it.end, it.context) for it in children] == expected
+
+
+def test_children_have_the_context_of_their_parent():
+    nested = Nested(keep="children", parent=Sections(), child=Words(size=3, overlap=0))
+    (children,) = nested.chunk([document("# A\none two three\n## B\nfour", title="T", metadata={"lang": "en"})])
+    assert [(it.context, it.text, dict(it.metadata)) for it in children] == [
+        ("T > A", "# A\none", {"lang": "en"}),
+        ("T > A", "two three", {"lang": "en"}),
+        ("T > A > B", "## B\nfour", {"lang": "en"}),
+    ]
+
+
+def test_a_child_of_two_parents_belongs_to_the_first():
+    overlapping, child = Words(size=4, overlap=2), Words(size=2, overlap=0)
+    text = document("a b c d e f")
+    (parents,) = Nested(keep="parents", parent=overlapping, child=child).chunk([text])
+    (children,) = Nested(keep="children", parent=overlapping, child=child).chunk([text])
+    assert [parent.text for parent in parents] == ["a b c d", "c d e f"]
+    assert [(it.text, it.parent) for it in children] == [
+        ("a b", parents[0].id),
+        ("c d", parents[0].id),
+        ("e f", parents[1].id),
+    ]
+
+
+@pytest.mark.parametrize(
+    "chunker",
+    [
+        Words(),
+        Sentences(),
+        FixedCharacters(),
+        Recursive(overlap=20),
+        Sections(overlap=20),
+        ParentChild(keep="children"),
+    ],
+)
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "# " + "y" * 1_000_000, "e\u0301" * 50_000, " " * 1_000_000 + "z"])
+def test_one_giant_word_is_cut_and_covered(chunker, text):
+    (chunks,) = chunker.chunk([document(text)])
+    at = 0
+    for chunk in chunks:
+        assert not text[at : chunk.start].strip()
+        at = max(at, chunk.end)
+    assert at == len(text)
+    assert max(len(chunk.text) for chunk in chunks) <= 200 * 101
+
+
+@pytest.mark.parametrize(
+    ("chunker", "first", "last"),
+    [
+        (Words(size=5, overlap=2), "ac90db10", "c8bc5601"),
+        (Sentences(size=5, overlap=1), "74495a5a", "44e79a59"),
+        (WholeDocument(), "a35f7b0b", "a35f7b0b"),
+        (ParentChild(keep="parents", size=6, child_size=3), "6018c722", "0cdf5c2f"),
+        (ParentChild(keep="children", size=6, child_size=3), "48ca0be4", "735992b3"),
+    ],
+)
+def test_chunks_are_called_as_in_indexes_that_exist(chunker, first, last):
+    # whoever has to change these raises the chunker's version
+    text = "One two. Three four five six? 今天天气。\n\n- seven\n- eight nine ten eleven"
+    (chunks,) = chunker.chunk([document(text, title="T", metadata={"lang": "en"})])
+    assert (chunks[0].id[:8], chunks[-1].id[:8]) == (first, last)
+
+
+def test_the_readme_tells_every_chunker_and_every_option_with_its_default():
+    import inspect
+    import json
+    from importlib import import_module
+    from pathlib import Path
+
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for name, component in plugin.chunkers().items():
+        module, _, target = component.target.partition(":")
+        assert f'use = "{name}"' in readme, name
+        table = readme.partition(f"\n### `{name}`\n")[2].partition("\n### ")[0]
+        for option in inspect.signature(getattr(import_module(module), target)).parameters.values():
+            default = "required" if option.default is option.empty else f"`{json.dumps(option.default)}`"
+            row = next((line for line in table.splitlines() if line.startswith(f"| `{option.name}` |")), None)
+            assert row is not None, f"{name}.{option.name}"
+            assert default == "`null`" or row.split("|")[2].strip() == default, row

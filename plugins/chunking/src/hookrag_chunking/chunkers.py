@@ -1,13 +1,13 @@
-"""The chunkers: thin components over `hookrag_chunking.spans`. A document of white space alone has no chunks."""
+"""The chunkers that cut by words and sentences, or by other chunkers. A document of white space alone has no chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-from hookrag import Chunk, Document, chunk_of
+from hookrag import Chunk, Chunker, Document, chunk_of
 
-from hookrag_chunking.spans import packed, windows, words
+from hookrag_chunking.spans import WordSpans, packed, windows
 
 
 class Words:
@@ -24,7 +24,7 @@ class Words:
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
         return [
-            [chunk_of(it, *span) for span in windows(words(it.text), size=self.size, overlap=self.overlap)]
+            [chunk_of(it, *span) for span in windows(WordSpans(it.text), size=self.size, overlap=self.overlap)]
             for it in documents
         ]
 
@@ -80,7 +80,7 @@ class ParentChild:
         return [self._cut(document) for document in documents]
 
     def _cut(self, document: Document) -> list[Chunk]:
-        found = words(document.text)
+        found = WordSpans(document.text)
         chunks = []
         for first in range(0, len(found), self.size):
             inside = found[first : first + self.size]
@@ -91,6 +91,42 @@ class ParentChild:
             for span in windows(inside, size=self.child_size, overlap=0):
                 chunks.append(chunk_of(document, *span, level="child", parent=parent.id))
         return chunks
+
+
+class Nested:
+    """Cuts documents into parents by one chunker, and each parent into children by another.
+
+    Gives the children or the parents, as `parent-child` does. A child's context is its parent's; one that two parents have,
+    because they overlap, belongs to the first.
+    """
+
+    version = 1
+
+    def __init__(self, *, keep: Literal["children", "parents"], parent: Chunker, child: Chunker) -> None:
+        self.keep = keep
+        self.parent = parent
+        self.child = child
+
+    def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
+        found = []
+        for document, cut in zip(documents, self.parent.chunk(documents), strict=True):
+            parents = [
+                chunk_of(document, it.start, it.end, context=it.context, level="parent") for it in cut if not it.sources
+            ]
+            found.append(parents if self.keep == "parents" else self._children(document, parents))
+        return found
+
+    def _children(self, document: Document, parents: Sequence[Chunk]) -> list[Chunk]:
+        texts = [Document(parent.id, parent.text, parent.context) for parent in parents]
+        found: dict[str, Chunk] = {}
+        for parent, cut in zip(parents, self.child.chunk(texts), strict=True):
+            for it in cut:
+                if it.sources:
+                    continue
+                start, end = parent.start + it.start, parent.start + it.end
+                child = chunk_of(document, start, end, context=it.context, level="child", parent=parent.id)
+                found.setdefault(child.id, child)  # where parents overlap, both may have it
+        return sorted(found.values(), key=lambda child: child.start)
 
 
 def _check_size(name: str, size: int) -> None:

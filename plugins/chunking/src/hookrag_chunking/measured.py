@@ -1,0 +1,141 @@
+"""The chunkers that measure in words, characters or tokens: `characters`, `tokens`, `recursive` and `sections`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hookrag import Chunk, Document, TokenizingEmbedder
+
+from hookrag_chunking.cutting import Part, cut, whole
+from hookrag_chunking.markdown import outline
+from hookrag_chunking.recursive import levels_of
+from hookrag_chunking.rulers import UnitName, ruler
+
+
+class FixedCharacters:
+    """Cuts documents into windows of `size` characters, each beginning with the last `overlap` characters of the one before.
+
+    Never inside a grapheme cluster (UAX #29): a window is shorter where one would be torn, and a cluster that is longer than
+    `size` is a chunk of its own.
+    """
+
+    version = 1
+
+    def __init__(self, *, size: int = 1000, overlap: int = 200) -> None:
+        self.size = size
+        self.overlap = overlap
+        self._ruler = ruler("characters", size, overlap, None, 0)
+
+    def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
+        return cut(documents, [whole(document) for document in documents], self._ruler())
+
+
+class FixedTokens:
+    """Cuts documents into windows of `size` tokens of the embedder, each beginning with the last `overlap` of the one before.
+
+    Without `size`, as many as the embedder reads: its window without the tokens of the title, of its prefix and of the
+    `reserved` special tokens that it adds ([CLS] and [SEP]). With a `size` it never reads more than its window either.
+    """
+
+    version = 1
+
+    def __init__(
+        self, *, embedder: TokenizingEmbedder, size: int | None = None, overlap: int = 0, reserved: int = 2
+    ) -> None:
+        self.embedder = embedder
+        self.size = size
+        self.overlap = overlap
+        self.reserved = reserved
+        self._ruler = ruler("tokens", size, overlap, embedder, reserved)
+
+    def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
+        return cut(documents, [whole(document) for document in documents], self._ruler())
+
+
+class Recursive:
+    """Cuts documents by separators, the coarsest first, and joins small pieces up to `size` units.
+
+    A separator is "paragraph" (blank lines), "line", "sentence" (`hookrag.sentences`), "word", or any other text as it stands.
+    Pieces that no separator cuts are cut between units. A chunk repeats up to `overlap` units of the one before, from the
+    first place there where a separator cuts. Without `size`: 200 words, 1000 characters, or as many tokens as the embedder
+    reads, where `units = "tokens"`.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        separators: list[str] = ["paragraph", "line", "sentence", "word"],  # noqa: B006  # never changed
+        units: UnitName = "words",
+        size: int | None = None,
+        overlap: int = 0,
+        embedder: TokenizingEmbedder | None = None,
+        reserved: int = 2,
+    ) -> None:
+        if not separators or "" in separators:
+            raise ValueError(
+                f"separators must be a list of texts that are not empty, got {separators}: what none of them cuts is cut "
+                f"between units anyway"
+            )
+        self.separators = separators
+        self.units = units
+        self.size = size
+        self.overlap = overlap
+        self.embedder = embedder
+        self.reserved = reserved
+        self._ruler = ruler(units, size, overlap, embedder, reserved)
+        self._levels = levels_of(separators)
+
+    def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
+        return cut(documents, [whole(document, self._levels) for document in documents], self._ruler())
+
+
+class Sections:
+    """Cuts Markdown, and whatever a reader writes as such, at its headings; their path is the context: "Guide > Install".
+
+    The path begins with the document's title, unless that is the first heading. A section of more than `size` units is cut
+    between blocks (paragraphs, lists, tables, fenced code), a block that is longer between list items, rows and lines of code,
+    then between sentences, then words. A heading stays with what follows it. Front matter is no text.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        depth: int = 6,
+        units: UnitName = "words",
+        size: int | None = None,
+        overlap: int = 0,
+        embedder: TokenizingEmbedder | None = None,
+        reserved: int = 2,
+    ) -> None:
+        if not 1 <= depth <= 6:
+            raise ValueError(f"depth must be a level of headings in [1, 6], got {depth}")
+        self.depth = depth
+        self.units = units
+        self.size = size
+        self.overlap = overlap
+        self.embedder = embedder
+        self.reserved = reserved
+        self._ruler = ruler(units, size, overlap, embedder, reserved)
+
+    def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
+        return cut(documents, [list(self._parts(document)) for document in documents], self._ruler())
+
+    def _parts(self, document: Document) -> Iterator[Part]:
+        found = outline(document.text, depth=self.depth)
+        levels = (*found.levels, *levels_of(["sentence", "word"]))
+        for section in found.sections:
+            yield Part(section.start, section.end, context_of(document.title, section.path), levels)
+
+
+def context_of(title: str, path: Sequence[str]) -> str:
+    """The title and the headings, outermost first; the title once where it is the first heading.
+
+    >>> context_of("Guide", ["Guide", "Install"]), context_of("Acme", ["Guide", "Install"]), context_of("Acme", [])
+    ('Guide > Install', 'Acme > Guide > Install', 'Acme')
+    """
+    doubled = path and " ".join(title.split()).casefold() == path[0].casefold()
+    return " > ".join(path if doubled or not title else [title, *path])
