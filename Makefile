@@ -1,7 +1,7 @@
 # Everything happens in .venv; each step does its own set-up and is quick when nothing changed.
 #   make demo    index the documentation and a small corpus, and ask three questions
 #   make test    lint, types, import layers, and every test
-#   make soak    8,000 random histories of the ingest, cut off at any step
+#   make soak    what takes longer: thousands of random histories, a kill at every step, readers beside a killed writer
 #   make bench   the framework's own time
 #   make clean   remove the environment and what the demo made
 
@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
 PACKAGES := core $(patsubst %/pyproject.toml,%,$(PLUGINS))
-DEFAULT := chunking transformers milvus lexical fusion cross-encoder extractive readers
+DEFAULT := chunking transformers milvus segments lexical fusion cross-encoder extractive readers
 DEMO_PACKAGES := core $(addprefix plugins/,$(DEFAULT))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 EDITABLE = $(foreach package,$(1),--editable $(package))
@@ -36,7 +36,9 @@ layers: $(VENV)/.test
 	@tail -n 2 $(VENV)/layers.log
 
 soak: $(VENV)/.test
-	@HOOKRAG_HISTORIES=4000 $(BIN)/python -m pytest core/tests/ingest/test_history.py --quiet
+	@HOOKRAG_HISTORIES=4000 HOOKRAG_SOAK=1 $(BIN)/python -m pytest --quiet --timeout=0 core/tests/ingest/test_history.py \
+		core/tests/ingest/test_machine.py core/tests/ingest/test_power.py tests/faults plugins/*/tests/test_*crash*.py \
+		plugins/*/tests/test_*process*.py plugins/*/tests/test_*fault*.py
 
 bench: $(VENV)/.demo
 	@$(BIN)/python benchmarks/overhead.py

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from hookrag import Chunk, HookragError, Row
-from hookrag_lexical import files, merge
 from hookrag_lexical.store import Lexical
+from hookrag_segments import files, merge
 
 OTHERS = {"manifest.json", "write.lock", "write.pid"}
 
@@ -48,7 +48,7 @@ def names(store):
 
 
 def leftovers(path, store):
-    snapshot = store._snapshot()
+    snapshot = store._index.snapshot()
     return {file.name for file in path.iterdir()} - OTHERS - snapshot.manifest.names
 
 
@@ -118,7 +118,7 @@ def test_a_kill_at_any_touch_of_a_file_leaves_the_last_commit(tmp_path, small_me
         step(store, "", "z")
         assert names(store) == got
         step(store, "y", "")
-        assert leftovers(path, store) <= store._writer._before, moment
+        assert leftovers(path, store) <= store._index._writer._before, moment
         store.close()
     assert moment > 200
     assert seen == set(range(len(STEPS) + 1))
@@ -202,7 +202,7 @@ def test_a_full_disk_at_any_write_keeps_what_was_committed_and_loses_nothing_whe
                 assert names(store) == expected[at + 1]
         step(store, "y", "")
         step(store, "", "y")
-        assert leftovers(path, store) <= store._writer._before
+        assert leftovers(path, store) <= store._index._writer._before
         store.close()
     assert moment > 150
 
@@ -236,13 +236,13 @@ def test_everything_a_manifest_names_is_durable_before_it_and_it_is_before_sync_
         step(store, put, drop)
         at = log.index(("rename", "manifest.json.tmp"))
         before, after = log[:at], log[at + 1 :]
-        new = store._snapshot().manifest.names - known
+        new = store._index.snapshot().manifest.names - known
         assert {("fsync", name) for name in new} <= set(before)
         last_file = max((before.index(("fsync", name)) for name in new), default=-1)
         assert ("fsync", "index") in before[last_file + 1 :]
         assert before[-1] == ("fsync", "manifest.json.tmp")
         assert after[0] == ("fsync", "index")
         assert all(kind == "remove" for kind, _ in after[1:])
-        assert not {name for kind, name in log if kind == "remove"} & (store._snapshot().manifest.names | known)
-        known = store._snapshot().manifest.names
+        assert not {name for kind, name in log if kind == "remove"} & (store._index.snapshot().manifest.names | known)
+        known = store._index.snapshot().manifest.names
     store.close()

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 from hookrag import Chunk, HookragError, Row
-from hookrag_lexical import files, manifest
+from hookrag_lexical.content import Terms
 from hookrag_lexical.store import Lexical
+from hookrag_segments import files, manifest
 
 
 def opened(path):
@@ -124,11 +125,11 @@ def test_deletions_of_rows_that_are_not_there(path):
 
 
 def test_a_manifest_of_a_newer_format(path):
-    rewritten(path, lambda content: content.update(format=2))
+    rewritten(path, lambda content: content.update(format=3))
     refused(
         path,
-        f"{path / 'manifest.json'} has format 2, expected 1: it was written by another version of hookrag-lexical; install "
-        "that version or a newer one",
+        f"{path / 'manifest.json'} has format 3, expected 1 to 2: it was written by a newer version of hookrag-lexical; "
+        "install that version",
     )
 
 
@@ -190,7 +191,7 @@ def test_foreign_files_in_the_folder_stay(path):
     assert {"notes.txt", "00000001-abc.segment", "x.dead", "manifest.json.bak"} <= {
         file.name for file in path.iterdir()
     }
-    assert manifest.read(path).commit == 3
+    assert manifest.read(path, Terms.kind).commit == 3
 
 
 def test_a_file_that_was_not_finished_is_removed_at_once(tmp_path):

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 from hookrag import Chunk, HookragError, IndexLocked, Row
-from hookrag_lexical import manifest, writer
+from hookrag_lexical.content import Terms
 from hookrag_lexical.store import Lexical
+from hookrag_segments import manifest, writer
 
 HOLDER = """
 import sys
@@ -148,7 +149,7 @@ def test_a_reader_that_comes_late_to_a_file_takes_the_newer_manifest(tmp_path, m
     store = opened(path)
     store.put([row("a")], version=1)
     store.sync()
-    old = manifest.read(path)
+    old = manifest.read(path, Terms.kind)
     store.drop(["a"], version=1)
     store.put([row("b"), row("c")], version=1)
     store.sync()
@@ -157,7 +158,7 @@ def test_a_reader_that_comes_late_to_a_file_takes_the_newer_manifest(tmp_path, m
     store.sync()
     assert not (path / old.parts[0].segment.name).exists()
     read, late = manifest.read, [old]
-    monkeypatch.setattr(manifest, "read", lambda folder: late.pop() if late else read(folder))
+    monkeypatch.setattr(manifest, "read", lambda folder, kind: late.pop() if late else read(folder, kind))
     assert sorted(key.chunk_id for page in opened(path).scan() for key in page) == ["b", "c", "d"]
 
 

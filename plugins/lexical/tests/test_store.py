@@ -20,8 +20,9 @@ from hookrag import (
     chunk_of,
     parse_filter,
 )
-from hookrag_lexical import plugin, segment, snapshot, writer
+from hookrag_lexical import plugin
 from hookrag_lexical.store import Lexical
+from hookrag_segments import segment, snapshot, writer
 
 
 class Whole:
@@ -152,7 +153,7 @@ def test_a_buffer_that_is_full_goes_to_disk_unseen(path, monkeypatch):
     assert store.count() == 0
     store.sync()
     assert store.count() == len(found(store, "word", k=100)) == 28
-    assert len(store._snapshot().opened) == 1
+    assert len(store._index.snapshot().opened) == 1
 
 
 def test_unsynced_rows_are_forgotten_on_close_with_their_files(path, monkeypatch):
@@ -229,79 +230,6 @@ def test_repeated_terms_of_a_question_count_each_time(path):
     store = filled(path, row("alpha beta"), row("alpha"))
     once, twice = store.search_text(["beta", "beta beta"], k=1, where=None)
     assert twice[0].score == pytest.approx(2 * once[0].score, rel=1e-6)
-
-
-def test_sparse_vectors_are_kept_and_searched(path):
-    rows = [
-        row("a", sparse={3: 1.5, 90: 2.0}),
-        row("b", sparse={3: -1.0, 4: 0.0}),
-        row("c", sparse={}),
-        row("d"),
-    ]
-    store = filled(path, *rows, embedder=Sparse())
-    assert store.embedders == {"sparse": store.embedder}
-    hits = store.search_sparse(queries({3: 2.0, 4: 5.0}, {}, {90: 0.5}, {3: -1.0}, {7: 1.0}), k=5, where=None)
-    assert [[(hit.chunk.id, hit.score) for hit in found] for found in hits] == [
-        [("a", 3.0), ("b", -2.0)],
-        [],
-        [("a", 1.0)],
-        [("b", 1.0), ("a", -1.5)],
-        [],
-    ]
-    for asked in (rows, rows[::-1]):
-        for want, got in zip(asked, store.fetch([item.chunk.id for item in asked], vectors=True), strict=True):
-            assert (want.chunk, want.sparse is None) == (got.chunk, got.sparse is None)
-            if want.sparse is not None:
-                assert [part.tolist() for part in want.sparse] == [part.tolist() for part in got.sparse]
-                assert [part.dtype for part in want.sparse] == [part.dtype for part in got.sparse]
-    assert store.fetch(["a"])[0].sparse is None
-
-
-def test_a_row_that_shares_a_dimension_is_found_where_its_product_is_zero(path):
-    store = filled(path, row("zero", sparse={1: 1.0, 2: -2.0}), row("other", sparse={5: 1.0}), embedder=Sparse())
-    [hits] = store.search_sparse(queries({1: 2.0, 2: 1.0}), k=5, where=None)
-    assert [(hit.chunk.id, hit.score) for hit in hits] == [("zero", 0.0)]
-
-
-def test_rows_that_cannot_be_kept_are_named_with_the_reason_and_the_others_are_kept(path):
-    store = made(path, embedder=Sparse())
-    vector = np.ones(2, dtype=np.float32)
-    bad = [
-        row("t", "x" * 256),
-        row("t", "nul\0"),
-        row("t", "half\ud800"),
-        row("t", "json", metadata={"when": {1, 2}}),
-        row("t", "keys", metadata={1: 2}),
-        row("t", "tuple", metadata={"a": {"b": (1, 2)}}),
-        row("t", "not a number", metadata={"a": float("nan")}),
-        Row(Chunk("span", "d", "t", 0, 2**63), "", 0),
-        Row(Chunk("dense", "d", "t", 0, 1), "", 0, dense=vector),
-        Row(Chunk("multi", "d", "t", 0, 1), "", 0, multi=vector[None]),
-        Row(Chunk("order", "d", "t", 0, 1), "", 0, sparse=(np.array([2, 1], dtype=np.int32), vector)),
-        Row(Chunk("nan", "d", "t", 0, 1), "", 0, sparse=(np.array([1, 2], dtype=np.int32), vector * np.nan)),
-        Row(Chunk("shape", "d", "t", 0, 1), "", 0, sparse=(np.array([1], dtype=np.int32), vector)),
-    ]
-    assert store.put([*bad, row("t", "good")], version=1) == {
-        "x" * 256: "its chunk id has 256 bytes, expected 1 to 255 and no NUL",
-        "nul\0": "its chunk id has 4 bytes, expected 1 to 255 and no NUL",
-        "half\ud800": "its chunk id has a lone surrogate, which no store keeps",
-        "json": "its metadata is not JSON: Object of type set is not JSON serializable",
-        "keys": "its metadata would come back changed: JSON has no tuples, NaN or keys that are not strings",
-        "tuple": "its metadata would come back changed: JSON has no tuples, NaN or keys that are not strings",
-        "not a number": "its metadata would come back changed: JSON has no tuples, NaN or keys that are not strings",
-        "span": "its span 0:9223372036854775808 is not one of 64-bit integers, start first",
-        "dense": "it has a dense vector, which a lexical store does not keep",
-        "multi": "it has a multi vector, which a lexical store does not keep",
-        "order": "its sparse vector needs ascending indices from 0 and finite values",
-        "nan": "its sparse vector needs ascending indices from 0 and finite values",
-        "shape": "its sparse vector has (1,) indices and (2,) values",
-    }
-    store.sync()
-    assert found(store, "t") == ["good"]
-    plain = made(path.parent / "plain")
-    assert plain.put([row("t", sparse={1: 1.0})], version=1) == {
-        "t": "it has a sparse vector, but the store has no embedder that makes them"
-    }
 
 
 def test_the_card_is_made_once_and_stamped_at_once(path):

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hookrag import Chunk, Row, SparseRows, parse_filter
 from hookrag.filters import matches
-from hookrag_lexical import analysis, merge, writer
-from hookrag_lexical.scoring import Bm25, lucene_lengths, select
+from hookrag_lexical import analysis, merging
+from hookrag_lexical.scoring import Bm25, lucene_lengths
 from hookrag_lexical.store import Lexical
+from hookrag_segments import merge, writer
+from hookrag_segments.select import select
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -100,7 +102,7 @@ class Histories(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(merge, "MAX_SEGMENTS", 3)
         self.patch.setattr(merge, "MIN_MERGED", 2)
-        self.patch.setattr(merge, "POSTINGS", 3)
+        self.patch.setattr(merging, "POSTINGS", 3)
         self.patch.setattr(merge, "ROWS", 2)
         self.patch.setattr(merge, "BLOCK", 5)
         self.path = Path(self.folder.name) / "index"
@@ -147,7 +149,7 @@ class Histories(RuleBasedStateMachine):
     def sync(self):
         self.store.sync()
         self.rows = dict(self.pending)
-        assert len(self.store._snapshot().opened) <= 4
+        assert len(self.store._index.snapshot().opened) <= 4
 
     @rule()
     def reopen(self):
@@ -240,7 +242,7 @@ def test_statistics_are_of_the_rows_that_are_left(tmp_path, seed):
         assert store.fetch(sorted(rows)) == [rows[name] for name in sorted(rows)]
         assert store.matching_terms("ant", gone) == [()] * len(gone)
         assert {key.chunk_id for page in store.scan() for key in page} == rows.keys()
-        assert any(part.dead is not None for part in store._snapshot().opened)
+        assert any(part.dead is not None for part in store._index.snapshot().opened)
         for query, hits in zip(QUERIES, store.search_text(QUERIES, k=200, where=None), strict=True):
             twin = bm25_twin(rows, query, k1=0.9, b=0.4, norms="exact", chain=store._chain)
             agrees(hits, twin, 200)
@@ -298,7 +300,7 @@ def test_select_is_a_full_sort(scores, k, seed):
 @settings(max_examples=200, deadline=None)
 def test_a_plan_leaves_few_segments_and_names_each_once(live, seed):
     dead = np.random.default_rng(seed).integers(0, 10**6, len(live)).tolist()
-    groups = merge.plan(live, dead)
+    groups = merge.tiered(live, dead)
     named = [at for group in groups for at in group]
     assert len(named) == len(set(named))
     if len(live) <= merge.MAX_SEGMENTS:
@@ -309,7 +311,7 @@ def test_segments_stay_few_and_rows_are_copied_a_logarithm_of_times():
     sizes, copied = [], 0
     for _ in range(2000):
         sizes.append(500)
-        for group in merge.plan(sizes, [0] * len(sizes)):
+        for group in merge.tiered(sizes, [0] * len(sizes)):
             total = sum(sizes[at] for at in group)
             copied += total
             sizes = [size for at, size in enumerate(sizes) if at not in group] + [total]

@@ -1,8 +1,7 @@
-"""The arithmetic of BM25 and of choosing the best rows: pure functions on arrays."""
+"""The arithmetic of BM25: pure functions on arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from typing import Any, Literal
@@ -11,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Norms = Literal["exact", "lucene"]
-Ints = NDArray[np.intp]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +56,3 @@ def lucene_lengths(lengths: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     excess = np.maximum(lengths.astype(np.int64) - 24, 0)
     shift = np.maximum(np.frexp(excess.astype(np.float64))[1] - 4, 0)
     return np.where(lengths < 24, lengths, 24 + ((excess >> shift) << shift))
-
-
-def select(rows: Ints, scores: Floats, k: int, names: Callable[[Ints], NDArray[np.bytes_]]) -> tuple[Ints, Floats]:
-    """The k best rows with their scores: score descending, then name ascending. `names` is asked about few of the rows only.
-
-    >>> ids = np.array([b"d", b"a", b"c", b"b"])
-    >>> rows, scores = select(np.arange(4), np.array([1, 2, 2, 2], dtype=np.float32), 2, lambda rows: ids[rows])
-    >>> rows.tolist(), scores.tolist()
-    ([1, 3], [2.0, 2.0])
-    """
-    if k <= 0:
-        return rows[:0], scores[:0]
-    if len(rows) > k:
-        threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > threshold)
-        tied = np.flatnonzero(scores == threshold)
-        wanted = k - len(above)
-        if len(tied) > wanted:
-            tied = tied[np.argsort(names(rows[tied]), kind="stable")[:wanted]]
-        chosen = np.concatenate([above, tied])
-        rows, scores = rows[chosen], scores[chosen]
-    order = np.lexsort((names(rows), -scores))
-    return rows[order], scores[order]

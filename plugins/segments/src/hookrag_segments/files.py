@@ -134,7 +134,7 @@ class Arrays:
     mapped: mmap.mmap
 
     def forget(self) -> None:
-        """Give the memory of the pages that were read back: they are read again where they are used again."""
+        """Give back the memory of the pages that were read: they are read again where they are used again."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self.mapped.madvise(mmap.MADV_DONTNEED)
 

@@ -9,25 +9,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from hookrag import Card, IndexLocked, Row
+from hookrag import Card, IndexLocked, ItemRejected, Row
 
-from hookrag_lexical import manifest as manifests
-from hookrag_lexical.analysis import Analyzer
-from hookrag_lexical.buffer import Buffer, Rejected, encoded_id
-from hookrag_lexical.files import ArrayWriter, File, fsync_folder
-from hookrag_lexical.manifest import Manifest, Part
-from hookrag_lexical.merge import merge, plan
-from hookrag_lexical.reader import Reader
-from hookrag_lexical.segment import open_segment
-from hookrag_lexical.snapshot import Mask, Opened
+from hookrag_segments import manifest as manifests
+from hookrag_segments.buffer import Buffer
+from hookrag_segments.content import Content
+from hookrag_segments.files import ArrayWriter, File, fsync_folder, open_arrays
+from hookrag_segments.manifest import Manifest, Part
+from hookrag_segments.merge import merge
+from hookrag_segments.reader import Reader
+from hookrag_segments.segment import encoded_id, open_segment
+from hookrag_segments.snapshot import Mask, Opened
 
 BUFFER_BYTES = 64 << 20
 LOCK_SECONDS = 10.0
 
-_OURS = re.compile(r"[0-9]{8}-[0-9a-f]{8}\.(?:segment|dead)|manifest\.json\.tmp")
+_OURS = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.(?:segment|dead|companion)|manifest\.json\.tmp")
 
 
 def lock(folder: Path, *, wait: float = 0.0) -> FileLock:
@@ -50,7 +51,7 @@ def lock(folder: Path, *, wait: float = 0.0) -> FileLock:
     return taken
 
 
-def create(folder: Path, card: Card, chain: Analyzer) -> None:
+def create(folder: Path, card: Card, content: Content[Any]) -> None:
     """Make an empty index unless there is one."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / manifests.NAME).exists():
@@ -58,35 +59,30 @@ def create(folder: Path, card: Card, chain: Analyzer) -> None:
     taken = lock(folder, wait=LOCK_SECONDS)
     try:
         if not (folder / manifests.NAME).exists():
-            _refuse_orphans(folder)
-            manifests.write(folder, Manifest(0, card, chain.identity()))
+            # A folder with segments had a manifest: a new one would make the next commit delete them.
+            if any(path.suffix == ".segment" for path in folder.iterdir() if _OURS.fullmatch(path.name)):
+                Reader(folder, content).current()
+            manifests.write(folder, Manifest(0, card, content.identity()), content.kind)
             fsync_folder(folder.parent)
     finally:
         taken.release()
 
 
-def _refuse_orphans(folder: Path) -> None:
-    """A folder with segments had a manifest: a new one would make the next commit delete them."""
-    if any(path.suffix == ".segment" for path in folder.iterdir() if _OURS.fullmatch(path.name)):
-        Reader(folder).current()
-
-
 class Writer:
-    """Holds the folder's lock from its making to `close`. Not safe from several threads: the store sees to that."""
+    """Holds the folder's lock from its making to `close`. Not safe from several threads: the index sees to that."""
 
-    def __init__(self, folder: Path, reader: Reader, chain: Analyzer, *, sparse: bool) -> None:
+    def __init__(self, folder: Path, reader: Reader[Any], content: Content[Any]) -> None:
         self._folder = folder
         self._reader = reader
-        self._chain = chain
-        self._sparse = sparse
+        self._content = content
         self._lock = lock(folder)
         try:
             snapshot = reader.current()
-            self._manifest = replace(snapshot.manifest, analyzer=chain.identity())
+            self._manifest = replace(snapshot.manifest, identity=content.identity())
             self._parts = list(snapshot.opened)
             self._changed: set[str] = set()
             self._dirty = False
-            self._buffer = Buffer(chain, sparse=sparse)
+            self._buffer = Buffer(content.pending(self._parts))
             self._before: frozenset[str] = frozenset()
             self._clean()
         except BaseException:
@@ -106,7 +102,7 @@ class Writer:
         for row in rows:
             try:
                 named.append((encoded_id(row.chunk.id), row))
-            except Rejected as reason:
+            except ItemRejected as reason:
                 refused[row.chunk.id] = str(reason)
         if any(name in self._buffer.dead for name, _ in named):
             self._flush()
@@ -115,7 +111,7 @@ class Writer:
                 continue
             try:
                 self._buffer.add(name, row)
-            except Rejected as reason:
+            except ItemRejected as reason:
                 refused[row.chunk.id] = str(reason)
                 continue
             self._dirty = True
@@ -127,7 +123,7 @@ class Writer:
         """Delete rows, buffered ones too."""
         names: list[bytes] = []
         for chunk_id in chunk_ids:
-            with suppress(Rejected):
+            with suppress(ItemRejected):
                 names.append(encoded_id(chunk_id))
         for name in names:
             if name in self._buffer.rows:
@@ -159,6 +155,8 @@ class Writer:
         self._parts = list(self._reader.current().opened)
         self._changed.clear()
         self._dirty = False
+        self._forget()
+        self._buffer = Buffer(self._content.pending(self._parts))
         with suppress(OSError):
             self._clean()
 
@@ -170,7 +168,7 @@ class Writer:
         """Replace the manifest. Files of the one before stay until the next time: readers may be about to open them."""
         fsync_folder(self._folder)
         following = replace(manifest, commit=self._manifest.commit + 1)
-        manifests.write(self._folder, following)
+        manifests.write(self._folder, following, self._content.kind)
         self._before = self._manifest.names
         self._manifest = following
 
@@ -198,18 +196,40 @@ class Writer:
             dead[list(self._buffer.dead.values())] = True
             self._changed.add(file.name)
         self._parts.append(Opened(Part(file), segment, dead))
-        self._buffer = Buffer(self._chain, sparse=self._sparse)
+        self._forget()
+        self._buffer = Buffer(self._content.pending(self._parts))
+
+    def _forget(self) -> None:
+        """Give back the pages that looking for ids has read: they would grow with the collection."""
+        for part in self._parts:
+            part.segment.data.forget()
 
     def _merged(self, parts: list[Opened]) -> list[Opened]:
-        """The parts after the merges that are due; a merged one stands where the first of its group stood."""
+        """The parts after the merges that are due, with their companions; a merged one stands where its group began."""
         removed: set[int] = set()
         result = dict(enumerate(parts))
-        for group in plan([part.live for part in parts], [len(part.segment) - part.live for part in parts]):
+        bases: dict[int, Opened] = {}
+        for group in self._content.plan(parts):
             chosen = [parts[at] for at in group]
-            file = merge(self._new_path("segment"), [part.segment for part in chosen], [part.dead for part in chosen])
+            file = merge(
+                self._new_path("segment"),
+                [part.segment for part in chosen],
+                [part.dead for part in chosen],
+                self._content,
+            )
             result[group[0]] = Opened(Part(file), open_segment(self._folder, file), None)
+            if chosen[0].companion is not None and chosen[0].live == len(chosen[0].segment):
+                bases[group[0]] = chosen[0]
             removed.update(group[1:])
-        return [result[at] for at in sorted(result) if at not in removed]
+        return [self._with_companion(part, bases.get(at)) for at, part in sorted(result.items()) if at not in removed]
+
+    def _with_companion(self, part: Opened, base: Opened | None) -> Opened:
+        if part.companion is not None:
+            return part
+        file = self._content.companion(self._new_path("companion"), part.segment, base)
+        if file is None:
+            return part
+        return replace(part, part=replace(part.part, companion=file), companion=open_arrays(self._folder, file))
 
     def _with_dead_file(self, part: Opened) -> Opened:
         if part.segment.file.name not in self._changed or part.dead is None:

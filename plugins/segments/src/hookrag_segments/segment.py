@@ -1,4 +1,4 @@
-"""A segment: some rows with their postings, in one file that never changes.
+"""A segment: some rows in one file that never changes. These are the columns that every store has.
 
 | array | | |
 |---|---|---|
@@ -9,13 +9,6 @@
 | extra_at, extras | int64[n + 1], bytes | the JSON list [parent, sources], nothing where a row has neither |
 | owner | int32[n] | index into the fact `owners` |
 | meta, meta_hash, meta_at, metas | int32[n], S16[m], int64[m + 1], bytes | each different metadata once, by ascending digest |
-| length | int32[n] | terms in the row |
-| terms, term_at, term_rows, tf | S16[v], int64[v + 1], int32[p], unsigned[p] | postings, by ascending digest of the term |
-| has, vec_at, vec_dims, vec_values | uint8[n], int64[n + 1], int32[q], float32[q] | sparse vectors as they were put |
-| dims, dim_at, dim_rows, dim_values | int32[d], int64[d + 1], int32[r], float32[r] | their values other than 0, by dimension |
-
-A term is known by 128 bits of its blake2b: digests have one width, so that the dictionary is searched, mapped and merged as
-an array, without an object for each term. The rows of a posting ascend.
 """
 
 from __future__ import annotations
@@ -28,25 +21,36 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from hookrag import Chunk, Row, RowKey
+from hookrag import Chunk, ItemRejected, Row, RowKey
 from numpy.typing import NDArray
 
-from hookrag_lexical.files import Array, Arrays, File, Layout, open_arrays
-from hookrag_lexical.scoring import Ints
+from hookrag_segments.files import Array, Arrays, File, Layout, open_arrays
 
 ID_BYTES = 255
 PAGE = 5000
-SparseRow = tuple[NDArray[np.int32], NDArray[np.float32]]
+Ints = NDArray[np.intp]
+_NEITHER: tuple[None, tuple[str, ...]] = (None, ())
 
 
 def hashed(data: bytes) -> bytes:
-    """The 16 bytes that stand for a term or for metadata."""
+    """The 16 bytes that stand for metadata, or for whatever else has to have one width."""
     return blake2b(data, digest_size=16).digest()
 
 
-def layout(sizes: Mapping[str, int], *, id_bytes: int, tf: str) -> Layout:
-    """Types and counts of the arrays of a segment, from the counts that the table above names n, m, v, p, q, d, r and bytes."""
-    n, m, v, d = sizes["n"], sizes["m"], sizes["v"], sizes["d"]
+def encoded_id(chunk_id: str) -> bytes:
+    """A chunk id as an index keeps it. Raises ItemRejected for one that it cannot keep."""
+    try:
+        name = chunk_id.encode()
+    except UnicodeEncodeError:
+        raise ItemRejected("its chunk id has a lone surrogate, which no store keeps") from None
+    if not name or len(name) > ID_BYTES or b"\0" in name:
+        raise ItemRejected(f"its chunk id has {len(name)} bytes, expected 1 to {ID_BYTES} and no NUL")
+    return name
+
+
+def row_layout(sizes: Mapping[str, int], *, id_bytes: int) -> Layout:
+    """Types and counts of the columns above, from the counts n and m and those of the bytes."""
+    n, m = sizes["n"], sizes["m"]
     return {
         "ids": (f"S{id_bytes}", n), "order": ("<i4", n),
         "key_at": ("<i8", n + 1), "keys": ("u1", sizes["keys"]),
@@ -55,10 +59,6 @@ def layout(sizes: Mapping[str, int], *, id_bytes: int, tf: str) -> Layout:
         "extra_at": ("<i8", n + 1), "extras": ("u1", sizes["extras"]),
         "owner": ("<i4", n),
         "meta": ("<i4", n), "meta_hash": ("S16", m), "meta_at": ("<i8", m + 1), "metas": ("u1", sizes["metas"]),
-        "length": ("<i4", n),
-        "terms": ("S16", v), "term_at": ("<i8", v + 1), "term_rows": ("<i4", sizes["p"]), "tf": (tf, sizes["p"]),
-        "has": ("u1", n), "vec_at": ("<i8", n + 1), "vec_dims": ("<i4", sizes["q"]), "vec_values": ("<f4", sizes["q"]),
-        "dims": ("<i4", d), "dim_at": ("<i8", d + 1), "dim_rows": ("<i4", sizes["r"]), "dim_values": ("<f4", sizes["r"]),
     }  # fmt: skip
 
 
@@ -112,51 +112,37 @@ class Segment:
         side: Literal["left", "right"] = "left" if len(name) <= own.dtype.itemsize else "right"
         return int(np.searchsorted(own, np.array(name, dtype=own.dtype), side=side, sorter=self["order"]))
 
-    def postings(self, hashes: NDArray[np.bytes_]) -> list[tuple[Array, Array]]:
-        """For each digest of a term, the rows that contain it and how often: both empty where none does."""
-        bounds = self["term_at"]
-        rows, tf = self["term_rows"], self["tf"]
-        return [
-            (rows[bounds[at] : bounds[at + 1]], tf[bounds[at] : bounds[at + 1]]) if at >= 0 else (rows[:0], tf[:0])
-            for at in positions(self["terms"], hashes).tolist()
-        ]
-
-    def sparse_postings(self, dims: NDArray[np.int32]) -> list[tuple[Array, Array]]:
-        """For each dimension, the rows that have a value there other than 0, and the values."""
-        bounds = self["dim_at"]
-        rows, values = self["dim_rows"], self["dim_values"]
-        return [
-            (rows[bounds[at] : bounds[at + 1]], values[bounds[at] : bounds[at + 1]])
-            if at >= 0
-            else (rows[:0], values[:0])
-            for at in positions(self["dims"], dims).tolist()
-        ]
-
     def chunks(self, rows: Ints) -> list[Chunk]:
         """The chunks of some rows."""
-        bodies = self["bodies"].data
-        bounds = self["body_at"]
+        bodies, bounds = self["bodies"].data, self["body_at"]
         starts, ends = bounds[rows], bounds[rows + 1]
-        contexts = [_text(bodies[at:end]) for at, end in _pairs(starts, starts + self["context"][rows])]
-        texts = [_text(bodies[at:end]) for at, end in _pairs(starts + self["context"][rows], ends)]
-        extras = [
-            json.loads(bytes(piece)) if piece else (None, ()) for piece in self._pieces("extra_at", "extras", rows)
-        ]
-        metas = self._pieces("meta_at", "metas", self["meta"][rows])
-        return [
-            Chunk(name.decode(), document, text, start, end, context, parent, tuple(sources), _metadata(meta))
-            for name, document, text, start, end, context, (parent, sources), meta in zip(
-                self["ids"][rows].tolist(),
+        middles = starts + self["context"][rows]
+        extras = [json.loads(bytes(piece)) if piece else _NEITHER for piece in self._pieces("extra_at", "extras", rows)]
+        return list(
+            map(
+                Chunk,
+                map(bytes.decode, self["ids"][rows].tolist()),
                 [_text(piece).partition(" ")[2] for piece in self._pieces("key_at", "keys", rows)],
-                texts,
+                [_text(bodies[at:end]) for at, end in _pairs(middles, ends)],
                 self["start"][rows].tolist(),
                 self["end"][rows].tolist(),
-                contexts,
-                extras,
-                metas,
-                strict=True,
+                [_text(bodies[at:end]) if at < end else "" for at, end in _pairs(starts, middles)],
+                [parent for parent, _ in extras],
+                [tuple(sources) for _, sources in extras],
+                self._metadata_of(rows),
             )
-        ]
+        )
+
+    def _metadata_of(self, rows: Ints) -> Iterator[dict[str, Any]]:
+        """The metadata of each row, of its own; what several have is read once."""
+        codes = self["meta"][rows]
+        read: dict[int, dict[str, Any]] = {}
+        for code, piece in zip(codes.tolist(), self._pieces("meta_at", "metas", codes), strict=True):
+            known = read.get(code)
+            if known is None:
+                read[code] = known = _metadata(piece)
+            nested = any(isinstance(value, dict | list) for value in known.values())
+            yield _metadata(piece) if nested else known.copy()
 
     def metadata(self) -> Iterator[dict[str, Any]]:
         """Each different metadata, in the order of the codes in `meta`."""
@@ -174,20 +160,14 @@ class Segment:
             result.append(RowKey(name.decode(), document, self.owners[owner], int(check)))
         return result
 
-    def rows(self, rows: Ints, *, vectors: bool) -> list[Row]:
-        """Some rows as they were put."""
-        return [
-            Row(chunk, key.owner, key.check, sparse=self._vector(row) if vectors and self["has"][row] else None)
-            for row, chunk, key in zip(rows.tolist(), self.chunks(rows), self.keys(rows), strict=True)
-        ]
+    def rows(self, rows: Ints) -> list[Row]:
+        """Some rows as they were put, without their vectors."""
+        found = zip(self.chunks(rows), self.keys(rows), strict=True)
+        return [Row(chunk, key.owner, key.check) for chunk, key in found]
 
     def _pieces(self, bounds: str, blob: str, rows: Array) -> list[memoryview]:
         data, at = self[blob].data, self[bounds]
         return [data[start:end] for start, end in _pairs(at[rows], at[rows + 1])]
-
-    def _vector(self, row: int) -> SparseRow:
-        start, end = self["vec_at"][row : row + 2]
-        return self["vec_dims"][start:end].copy(), self["vec_values"][start:end].copy()
 
 
 def open_segment(folder: Path, file: File) -> Segment:

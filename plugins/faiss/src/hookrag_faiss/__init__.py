@@ -1,0 +1,1 @@
+"""Dense vectors in files of their own for hookrag."""

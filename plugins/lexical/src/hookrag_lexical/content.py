@@ -1,0 +1,52 @@
+"""What this store tells the library of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hookrag import Row
+from hookrag_segments.content import Columns
+from hookrag_segments.files import File
+from hookrag_segments.manifest import Kind
+from hookrag_segments.merge import Source, tiered
+from hookrag_segments.segment import Segment
+from hookrag_segments.snapshot import Opened, Snapshot
+
+from hookrag_lexical.analysis import Analyzer
+from hookrag_lexical.columns import PendingTerms, vector
+from hookrag_lexical.merging import merged
+from hookrag_lexical.search import Searches
+
+
+class Terms:
+    """Terms of one analyzer, and sparse vectors where there is an embedder of them."""
+
+    kind = Kind("lexical", "hookrag-lexical")
+
+    def __init__(self, chain: Analyzer, *, sparse: bool) -> None:
+        self._chain = chain
+        self._sparse = sparse
+
+    def identity(self) -> Mapping[str, str]:
+        return self._chain.identity()
+
+    def pending(self, parts: Sequence[Opened], /) -> PendingTerms:
+        return PendingTerms(self._chain, sparse=self._sparse)
+
+    def merged(self, sources: Sequence[Source], /) -> Columns:
+        return merged(sources)
+
+    def plan(self, parts: Sequence[Opened], /) -> list[list[int]]:
+        return tiered([part.live for part in parts], [len(part.segment) - part.live for part in parts])
+
+    def companion(self, path: Path, segment: Segment, base: Opened | None, /) -> File | None:
+        """None: the postings are in the segment."""
+        return None
+
+    def with_vectors(self, segment: Segment, number: int, row: Row, /) -> Row:
+        return replace(row, sparse=vector(segment, number))
+
+    def view(self, snapshot: Snapshot, before: Searches | None, /) -> Searches:
+        return Searches(snapshot)
