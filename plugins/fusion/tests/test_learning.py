@@ -178,8 +178,8 @@ def test_the_command_says_what_the_weights_are_worth(indexed):
     assert "rrf        1.0000   1.0000  +0.0000 [+0.0000, +0.0000]  [0.5, 0.5]" in result.output
     assert result.output.endswith("No weights are better than equal ones beyond chance: leave them out.\n")
     told = json.loads(command(indexed, "--legs", "bm25,plain", "--json").output)
-    assert told["dbsf"] == {
-        "weights": {"bm25": 0.5, "plain": 0.5}, "equal": 1.0, "learned": 1.0, "difference": [0.0, 0.0], "helps": False,
+    assert told[-1] == {
+        "fuser": "dbsf", "weights": [0.5, 0.5], "equal": 1.0, "learned": 1.0, "difference": [0.0, 0.0], "helps": False,
     }  # fmt: skip
 
 

@@ -46,6 +46,18 @@ def test_texts_are_sent_once_in_batches_with_their_prompt(stub):
     embedder.close()
 
 
+def test_the_price_is_told_and_is_no_part_of_the_identity(stub):
+    stub.answer = letters
+    priced, plain = made(stub, price_per_million=0.02), made(stub)
+    assert (priced.price, plain.price) == (0.02, None)
+    assert priced.identity() == plain.identity()
+    for price in (-0.1, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=r"^price_per_million must be a number from 0, got "):
+            OpenAIEmbeddings(model="m", price_per_million=price)
+    priced.close()
+    plain.close()
+
+
 def test_what_is_not_as_asked(stub):
     stub.answer = letters
     embedder = made(stub)

@@ -52,7 +52,7 @@ def learn_weights(
         found = [_retrieved(made, pipeline, name, asked, depth) for name in names]
     learned = {fuser: learn_from(found, asked, qrels, fuser, k, folds) for fuser in LINEAR}
     if as_json:
-        click.echo(json.dumps({name: _json(one, names) for name, one in learned.items()}))
+        click.echo(json.dumps([learned_json(name, one) for name, one in learned.items()]))
     else:
         _show(learned, names, len(asked), folds, k)
 
@@ -81,9 +81,11 @@ def _retrieved(pipeline: Pipeline, name: str, leg: str, asked: Sequence[Query], 
         raise
 
 
-def _json(one: Learned, names: Sequence[str]) -> dict[str, Any]:
+def learned_json(fuser: str, one: Learned) -> dict[str, Any]:
+    """What was learned as JSON values; weights in the order of the legs."""
     return {
-        "weights": dict(zip(names, one.weights, strict=True)),
+        "fuser": fuser,
+        "weights": list(one.weights),
         "equal": one.equal,
         "learned": one.learned,
         "difference": [one.low, one.high],

@@ -21,7 +21,8 @@ class OpenAIEmbeddings:
 
     Texts are sent `batch` at a time, at most `concurrency` requests at once; equal texts are sent once. `dimensions`
     asks the server for shorter vectors. Models that want to know what they embed get it by `query_prompt` and
-    `document_prompt`, which are put before the text.
+    `document_prompt`, which are put before the text. `price_per_million` tokens, in US dollars, is for `hookrag index
+    --dry-run` to say what a run would cost.
     """
 
     version = 1
@@ -39,11 +40,14 @@ class OpenAIEmbeddings:
         batch: int = 64,
         timeout: float = 60.0,
         concurrency: int = 4,
+        price_per_million: float | None = None,
     ) -> None:
         if dimensions is not None and dimensions < 1:
             raise ValueError(f"dimensions must be at least 1, got {dimensions}")
         if batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}")
+        if price_per_million is not None and not 0 <= price_per_million < float("inf"):
+            raise ValueError(f"price_per_million must be a number from 0, got {price_per_million}")
         self._server = Server(
             model=model, base_url=base_url, api_key_env=api_key_env, timeout=timeout, concurrency=concurrency
         )
@@ -56,6 +60,7 @@ class OpenAIEmbeddings:
         self._batch = batch
         self._timeout = timeout
         self._concurrency = concurrency
+        self._price_per_million = price_per_million
         self._width = 0
 
     def open(self) -> None:
@@ -68,6 +73,11 @@ class OpenAIEmbeddings:
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
+
+    @property
+    def price(self) -> float | None:
+        """US dollars for a million tokens, where that was told."""
+        return self._price_per_million
 
     def identity(self) -> Identity:
         """The model's name, the server's host and the width: all that an API tells of its weights."""
