@@ -68,12 +68,12 @@ def test_before_anything_is_indexed_nothing_is_made(folder: Path) -> None:
 def test_documents_stores_failures_and_the_last_run(folder: Path) -> None:
     run(folder, "index", "docs", code=4)
     found = json.loads(run(folder, "status", "--json").stdout)
-    assert found["documents"] == {str(folder): 51}
+    assert found["documents"] == {".": 51}
     (store,) = found["stores"]
     assert (store["name"], store["documents"], store["owed"], store["epoch"]) == ("terms", 51, 0, 1)
     assert (len(found["failed"]), found["unfinished"], found["writer"]) == (25, 0, "")
     lines = run(folder, "status").stdout.splitlines()
-    assert lines[0] == f"51 documents of {folder}"
+    assert lines[0] == "51 documents of the folder of the configuration"
     assert lines[1] == f"terms\t51\t{store['rows']}\t0\t1"
     assert lines[2] == "25 documents failed; hookrag index --retry-failed PATH... tries again:"
     assert lines[3].startswith(f"  y0 ({folder}/docs/years.jsonl): metadata field year, declared as int")

@@ -31,7 +31,7 @@ from hookrag import (
     hookspecs,
 )
 from hookrag.assemble import IndexTable, PipelineTable
-from hookrag.catalogue import Catalogue
+from hookrag.catalogue import KNOWN, Catalogue
 from hookrag.cli.ask import answer_json
 from hookrag.cli.exits import Exit
 from hookrag.cli.main import hookrag as command_line
@@ -353,3 +353,14 @@ def test_the_demo_configuration_builds() -> None:
     from hookrag.config import load
 
     assert assemble.check(load(ROOT / "examples/demo/hookrag.toml"), Catalogue.installed()) == ["default"]
+
+
+def test_every_component_of_our_packages_is_known_to_errors() -> None:
+    offers = [offer for same in Catalogue.installed().offers.values() for offer in same]
+    ours = {
+        (offer.kind, offer.name): offer.plugin
+        for offer in offers
+        if offer.plugin != "hookrag" and offer.plugin.startswith("hookrag-") and offer.kind != "command"
+    }
+    assert {key: package for key, package in ours.items() if KNOWN.get(key) != package} == {}
+    assert set(KNOWN) == set(ours)

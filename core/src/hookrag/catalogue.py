@@ -17,27 +17,34 @@ from hookrag.errors import PluginError
 from hookrag.hookspecs import API, Component
 from hookrag.values import KINDS
 
+_OWN = {
+    "hookrag-chunking": {
+        "chunker": (
+            "words",
+            "sentences",
+            "recursive",
+            "sections",
+            "characters",
+            "tokens",
+            "semantic",
+            "document",
+            "parent-child",
+            "nested",
+        )
+    },
+    "hookrag-cross-encoder": {"reranker": ("cross-encoder",)},
+    "hookrag-elasticsearch": {"store": ("elasticsearch",)},
+    "hookrag-extractive": {"generator": ("extractive",)},
+    "hookrag-faiss": {"store": ("faiss",)},
+    "hookrag-fusion": {"fuser": ("rrf", "min-max", "z-score", "dbsf", "combsum", "combmnz")},
+    "hookrag-lexical": {"store": ("lexical",)},
+    "hookrag-milvus": {"store": ("milvus",)},
+    "hookrag-openai": {"embedder": ("openai",), "llm": ("openai",)},
+    "hookrag-readers": {"reader": ("html", "pdf", "docx", "pptx", "xlsx", "epub")},
+    "hookrag-transformers": {"embedder": ("transformers",)},
+}
 KNOWN: Mapping[tuple[str, str], str] = MappingProxyType(
-    {
-        ("chunker", "words"): "hookrag-chunking",
-        ("chunker", "sentences"): "hookrag-chunking",
-        ("chunker", "document"): "hookrag-chunking",
-        ("chunker", "parent-child"): "hookrag-chunking",
-        ("embedder", "transformers"): "hookrag-transformers",
-        ("embedder", "openai"): "hookrag-openai",
-        ("store", "milvus"): "hookrag-milvus",
-        ("store", "lexical"): "hookrag-lexical",
-        ("fuser", "rrf"): "hookrag-fusion",
-        ("fuser", "min-max"): "hookrag-fusion",
-        ("fuser", "z-score"): "hookrag-fusion",
-        ("fuser", "dbsf"): "hookrag-fusion",
-        ("fuser", "combsum"): "hookrag-fusion",
-        ("fuser", "combmnz"): "hookrag-fusion",
-        ("reranker", "cross-encoder"): "hookrag-cross-encoder",
-        ("generator", "extractive"): "hookrag-extractive",
-        ("llm", "openai"): "hookrag-openai",
-        ("reader", "html"): "hookrag-readers",
-    }
+    {(kind, name): package for package, kinds in _OWN.items() for kind, names in kinds.items() for name in names}
 )
 """Components of hookrag's own packages, so that an error can say which one to install."""
 

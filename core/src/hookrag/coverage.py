@@ -79,6 +79,8 @@ def covered(folder: Path, given: Sequence[tuple[str, str]]) -> None:
 def _named(source: str, part: str) -> str:
     if not source:
         return "no known source"
+    if source == ".":
+        return part or "the folder of the configuration"
     if not Path(source).is_absolute():
         return f"the source {source!r}, which was indexed from Python"
     return f"{source.rstrip('/')}/{part}" if part else source

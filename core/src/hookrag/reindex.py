@@ -49,7 +49,10 @@ class Source:
     def files(
         cls, path: Path, readers: Mapping[str, ReaderProxy], base: Path, progress: Callable[[Progress], None] | None
     ) -> Source:
-        """A file, or a folder with all below it; its documents are named from `base`, or from the folder above elsewhere."""
+        """A file, or a folder with all below it; its documents are named from `base`, or from the folder above elsewhere.
+
+        What lies in `base` is of the source ".", so that a project that is moved with its index is the same.
+        """
         recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
         where = path.resolve()
         found = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
@@ -60,7 +63,8 @@ class Source:
             def counted(now: Progress) -> None:
                 tell(replace(now, total=total))
 
-        return cls(found, str(found.root), found.under, where if where.is_dir() else None, counted)
+        name = "." if found.root == base.resolve() else str(found.root)
+        return cls(found, name, found.under, where if where.is_dir() else None, counted)
 
 
 @dataclass(frozen=True, slots=True)

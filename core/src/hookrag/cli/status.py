@@ -39,7 +39,8 @@ def _show(found: Status) -> None:
         click.echo("nothing indexed yet: fill the index with hookrag index PATH...")
     for source, count in found.documents.items():
         if source or count:
-            click.echo(f"{_documents(count)} of {source or 'no known source, from a store that was taken over'}")
+            names = {"": "no known source, from a store that was taken over", ".": "the folder of the configuration"}
+            click.echo(f"{_documents(count)} of {names.get(source, source)}")
     if found.stores:
         rows = [(one.name, *(str(n) for n in (one.documents, one.rows, one.owed, one.epoch))) for one in found.stores]
         print_table(("store", "documents", "rows", "owed", "epoch"), rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from hookrag.values import Card, Row, RowKey
 T = TypeVar("T")
 
 ROWS_AT_ONCE = 1000
+SETTLE_SECONDS = 2.0
 
 
 def attempt(what: str, call: Callable[[], T], refuses: Callable[[Exception], bool], patience: float) -> T:
@@ -69,6 +71,16 @@ class Stores:
     def sync(self, target: Target) -> None:
         """Wait until what was written is durable and visible."""
         self.call(target, "sync", target.store.sync)
+
+    def settle(self, *targets: Target) -> None:
+        """Wait until what a run before sent has arrived at those (all by default) that would not know it for outdated."""
+        waiting = [target for target in targets or self.targets if not target.fenced]
+        for target in waiting:
+            self.sync(target)
+        if waiting:
+            time.sleep(SETTLE_SECONDS)
+        for target in waiting:
+            self.sync(target)
 
     def scan(self, target: Target) -> Iterator[list[RowKey]]:
         """Every row, in pages; a failure stops the run, for a scan cannot be continued."""

@@ -139,6 +139,8 @@ def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
     The epoch goes on from the highest that either side has seen, and not from that of a store that was put back or is new: a
     copy of the journal from before would take the store for its own.
     """
+    # What a run that was cut off has sent may still be under way, and would arrive after the scan.
+    stores.settle(target)
     with journal.transaction("wipe") as version:
         before = journal.store(target.name)
         seen = (before.epoch, before.pending or 0) if before else (0,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -31,8 +31,9 @@ def locked(folder: Path) -> Iterator[None]:
             raise IndexLocked(
                 f"the index in {folder} is being written by {_holder(handle)}: wait until it is done"
             ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()} {datetime.now():%Y-%m-%d %H:%M:%S}".encode(), 0)
+        with suppress(OSError):  # on a full disk nobody is told who; the lock holds
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} {datetime.now():%Y-%m-%d %H:%M:%S}".encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -52,6 +52,8 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
         elif reason:
             report.held = gone
             where = f"{settings.under} of {settings.source}" if settings.under else settings.source
+            if settings.source == ".":
+                where = settings.under or "the folder of the configuration"
             names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT 10", bound)]
             listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
             report.refused = (

@@ -23,7 +23,6 @@ from hookrag.ingest.prepare import Prepared, Preparer, Work
 from hookrag.ingest.report import Phase, Problem, Progress, Report
 from hookrag.request import current, serving
 
-SETTLE_SECONDS = 2.0
 TELL_SECONDS = 0.5
 
 
@@ -124,7 +123,7 @@ class Session:
         else:
             self._numbers = claims.admit(journal, stores, rebuild=settings.rebuild, take_over=settings.take_over)
             if plans.recover(journal):
-                self._let_settle()
+                stores.settle()
             with journal.transaction("source"):
                 self._source = journal.source(settings.source)
         self._preparer = Preparer(
@@ -137,16 +136,6 @@ class Session:
             journal, stores.targets, self._numbers, source=self._source, retry_failed=settings.retry_failed,
             limit=settings.batch_bytes // 16 if multi else settings.batch_bytes, report=self.report, full=self._full,
         )  # fmt: skip
-
-    def _let_settle(self) -> None:
-        """Wait until what a run before may have sent has arrived at servers that would not know it for outdated."""
-        waiting = [target for target in self._stores.targets if not target.fenced]
-        for target in waiting:
-            self._stores.sync(target)
-        if waiting:
-            time.sleep(SETTLE_SECONDS)
-        for target in waiting:
-            self._stores.sync(target)
 
     def _tell(self, phase: Phase) -> None:
         if self._settings.progress is not None:

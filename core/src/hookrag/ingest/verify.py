@@ -69,8 +69,8 @@ class _Fetched:
 
 def verify(journal: Journal, stores: Stores, how: How) -> VerifyReport:
     """What each store holds, compared with what it should; with `repair`, made ready for the next run to mend."""
-    if how.repair:
-        plans.recover(journal)
+    if how.repair and plans.recover(journal):
+        stores.settle()
     return VerifyReport([_store(journal, stores, target, how) for target in stores.targets])
 
 
