@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo/demo.py
 
 test: lint types layers
-	@OMP_NUM_THREADS=2 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	@$(BIN)/ruff check .

@@ -245,7 +245,7 @@ def test_another_chunker_is_refused_and_the_way_out_is_named(tmp_path: Path) -> 
     config.write_text(config.read_text().replace("size = 200 ", "size = 20 ").replace("overlap = 40", "overlap = 4"))
     said = run(folder, "search", "tower", code=1).stderr
     assert "chunker.size: indexed with 200, opened with 20" in said
-    assert "hookrag index --rebuild vectors PATH..." in said
+    assert "make their rows anew: hookrag index --rebuild vectors --rebuild terms PATH..." in said
     run(folder, "index", "--rebuild", "vectors", "--rebuild", "terms", "docs")
     assert "docs/tower.md" in run(folder, "search", "tower").stdout
     assert json.loads(run(folder, "verify", "--json").stdout)["ok"]

@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+from hookrag import Document, Pipeline
+from hookrag.cli.ask import _show
+from hookrag.testing import plugin
 
 HOOKRAG = Path(sys.executable).with_name("hookrag")
 
@@ -157,6 +160,17 @@ def test_no_color(folder: Path) -> None:
     assert "docs/tower.txt:0-39" in plain
     assert "\x1b" not in plain
     assert bold in terminal(folder, "search", "tower", NO_COLOR="")[1]
+
+
+def test_an_answer_and_its_sources_give_a_terminal_no_orders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hookrag.toml").write_text(CONFIG + '\n[generators.first]\nuse = "fake-first"\n')
+    with Pipeline.from_config(tmp_path / "hookrag.toml", plugins={"fakes": plugin}) as made:
+        made.index([Document("bad\x1b[2J\nname", "The tower\x1b[2J\nof glass.", title="A \x9b2J title")])
+        with made.override({"pipelines.default.generator": "first"}) as quoting:
+            _show(quoting, "tower", None, {})
+    assert capsys.readouterr().out == ("The tower\\x1b[2J\nof glass.\n\n[1] bad\\x1b[2J\\nname:0-23  A \\x9b2J title\n")
 
 
 def test_json_and_nothing_else_on_standard_output(folder: Path) -> None:

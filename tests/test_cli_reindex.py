@@ -177,6 +177,31 @@ def test_killed_anywhere_the_same_command_finishes(tmp_path: Path, monkeypatch: 
     assert (folder / ".hookrag/current").read_text() == f"{generation}\n"
 
 
+def test_without_its_journal_nothing_of_the_index_is_dropped(tmp_path: Path) -> None:
+    folder = begin(tmp_path)
+    for file in (folder / ".hookrag/1").glob("journal.sqlite3*"):
+        file.unlink()
+    for _ in range(2):
+        said = run(folder, "reindex", "-c", "new.toml", "docs/moon.txt", "--drop-old", code=3)[1]
+        assert f"error: [stores.terms] holds what the journal in {folder}/.hookrag/1 does not know" in said
+        assert "hookrag index --take-over PATH..." in said
+        run(folder, "verify", "-c", "old.toml", code=1)  # which makes an empty journal
+    assert len(set(found(folder, "old.toml", "grams"))) == 60
+
+
+def test_paths_outside_that_overlap(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    folder = begin(tmp_path / "project", 1)
+    (tmp_path / "out/docs/a").mkdir(parents=True)
+    (tmp_path / "out/docs/a/one.txt").write_text("Badgers dig.")
+    for path in ("docs", "docs/a", "docs/a/one.txt"):
+        run(folder, "index", "-c", "old.toml", f"../out/{path}")
+        assert found(folder, "old.toml", "badgers") == ["docs/a/one.txt"]
+    said = run(folder, "index", "-c", "old.toml", "..", code=3)[1]
+    assert f"error: {tmp_path} contains what was indexed by itself" in said
+    assert f"twice, by two ids:\n  {tmp_path}/out/docs\n  {folder}/docs\nIndex that" in said
+
+
 def test_exit_codes_and_what_is_said(tmp_path: Path) -> None:
     folder = begin(tmp_path)
     assert (

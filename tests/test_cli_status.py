@@ -114,4 +114,7 @@ def test_a_journal_that_cannot_be_used(folder: Path) -> None:
     assert said == f"error: the journal {path} has format 9, this hookrag knows up to 1: use a newer hookrag\n"
     path.write_bytes(b"not a database, but long enough to be looked at as one by SQLite" * 40)
     said = run(folder, "status", code=1).stderr
-    assert said == f"error: the journal {path} cannot be read: file is not a database\n"
+    assert said == (
+        f"error: the journal {path} cannot be read: file is not a database.\nIts file is damaged. Move it away, with the files "
+        "beside it that begin with its name, then have it made anew from the stores: hookrag index --take-over PATH...\n"
+    )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +124,51 @@ def test_a_byte_that_turned_over_in_a_file(folder: Path) -> None:
     )
     run("index", "--rebuild", "terms", "docs")
     assert all(store["ok"] for store in checked("--deep").values())
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, 1000)
+
+
+@pytest.mark.parametrize(("damage", "kind"), [(cut, "segment"), (os.unlink, "segment"), (os.unlink, "manifest.json")])
+def test_a_store_that_cannot_be_opened_is_deleted_and_filled_again(
+    damage: Callable[[Path], None], kind: str, folder: Path
+) -> None:
+    (file,) = (folder / "index").rglob(f"terms/*{kind}")
+    damage(file)
+    found = checked("--deep", "--repair", code=1)
+    assert (found["terms"]["rebuild"], found["terms"]["expected"], found["vectors"]["ok"]) == (True, 60, True)
+    assert str(found["terms"]["files"]).startswith(f"{file} is damaged: got ")
+    todo = "delete it and fill the store again by its name: hookrag index --rebuild NAME PATH..."
+    said = run("verify", code=1)
+    assert said.stdout == "terms: differs: 0 rows, 60 expected\nvectors: ok: 60 rows\n"
+    assert f"Restore the folder {file.parent} from a backup, or {todo}\n" in said.stderr
+    assert str(run("index", "--rebuild", "terms", "docs", code=1).exception).endswith(todo)
+    shutil.rmtree(file.parent)
+    run("index", "--rebuild", "terms", "docs")
+    assert all(store["ok"] for store in checked("--deep").values())
+
+
+def test_a_damaged_journal_is_moved_away_and_made_anew(folder: Path) -> None:
+    (path,) = (folder / "index").rglob("journal.sqlite3")
+    data = bytearray(path.read_bytes())
+    data[4096 * 2 :] = bytes(byte ^ 255 for byte in data[4096 * 2 :])
+    path.write_bytes(data)
+    way_out = "have it made anew from the stores: hookrag index --take-over PATH..."
+    for command in ("status", "verify"):
+        error = str(run(command, code=1).exception)
+        assert error.startswith(f"the journal {path} cannot be read: ")
+        assert error.endswith(way_out)
+    assert str(run("index", "docs", code=1).exception).startswith(f"the journal {path} cannot be ")
+    for file in path.parent.glob("journal.sqlite3*"):
+        file.rename(folder / file.name)
+    (report,) = json.loads(run("index", "--take-over", "docs", "--json").stdout)
+    assert (report["embedded"], report["written"], report["kept"]) == (0, 0, 120)
+    assert all(store["ok"] for store in checked("--deep").values())
+
+
+def test_a_sample_that_is_too_large_is_a_mistake_on_the_command_line(folder: Path) -> None:
+    assert "is not in the range 1<=x<=9223372036854775807" in run("verify", "--sample", "1" + "0" * 20, code=2).stderr
 
 
 def test_a_lost_journal_is_made_anew_from_the_stores(folder: Path) -> None:

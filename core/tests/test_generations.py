@@ -27,7 +27,7 @@ from hookrag import (
 from hookrag.catalogue import Catalogue
 from hookrag.components.search import Text
 from hookrag.coverage import owner_of
-from hookrag.ingest import faults
+from hookrag.ingest import IngestStopped, faults
 from hookrag.ingest.lock import locked
 from hookrag.ingest.run import status
 from hookrag.reindex import ReindexReport, SwitchRefused
@@ -200,7 +200,8 @@ def test_old_generations_are_dropped_on_request_and_nothing_else(tmp_path: Path)
     index(config, docs)
     reindex(config, docs)
     reindex(config, docs)
-    with opened(config) as late:
+    with opened(config) as late, opened(config) as asked:
+        assert len(asked.retrieve(["moon"])[0].hits) == 1
         (tmp_path / "index/note.txt").write_text("mine")
         (tmp_path / "index/dropped").mkdir()  # a process died while it deleted
         (tmp_path / "index/4").mkdir()  # half filled, for all one knows
@@ -212,12 +213,18 @@ def test_old_generations_are_dropped_on_request_and_nothing_else(tmp_path: Path)
         assert found(config) == [MOON]
         assert reindex(config, drop_old=True).dropped == []
         assert reindex(config, docs, drop_old=True).dropped == [3]
-        with pytest.raises(IdentityError) as gone:
-            late.retrieve(["moon"])
-    assert str(gone.value) == (
-        f"generation 3 of the index in {tmp_path}/index was dropped, generation 4 is searched now: "
-        f"make the pipeline again, or start the process again"
-    )
+        for call in (
+            lambda: late.retrieve(["moon"]),
+            lambda: asked.retrieve(["moon"]),
+            asked.status,
+            lambda: asked.index_files(docs, dry_run=True),
+        ):
+            with pytest.raises(IdentityError) as gone:
+                call()
+            assert str(gone.value) == (
+                f"generation 3 of the index in {tmp_path}/index was dropped, generation 4 is searched now: "
+                f"make the pipeline again, or start the process again"
+            )
     assert not (tmp_path / "index/3").exists()
 
 
@@ -327,6 +334,187 @@ def test_every_source_of_the_index_has_to_be_given(tmp_path: Path, monkeypatch: 
     assert len(found(config)) == 4
     reindex(config, other, prune=True)
     assert found(config) == [SUN]
+
+
+class Strict(OnDisk):
+    """Is not opened with another analyzer than the one that it was made with."""
+
+    def __init__(self, *, chunker: Chunker, path: Path, analyzer: str) -> None:
+        super().__init__(chunker=chunker, path=path)
+        self.analyzer = analyzer
+
+    def open(self) -> None:
+        super().open()
+        self.path.mkdir(parents=True, exist_ok=True)
+        mark = self.path / "analyzer"
+        if mark.exists() and mark.read_text() != self.analyzer:
+            raise IdentityError(f"{self.path} was made with another analyzer")
+        mark.write_text(self.analyzer)
+
+
+def lose(folder: Path) -> None:
+    for file in (folder / "index/1").glob("journal.sqlite3*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_without_its_journal_nobody_knows_what_has_to_be_given(emptied: bool, tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON, sun=SUN), tables(tmp_path)
+    index(config, docs)
+    (row, *_) = pickle.loads((tmp_path / "index/1/stores/terms/rows").read_bytes())[0].values()
+    lose(tmp_path)
+    if emptied:
+        with pytest.raises(IngestRefused, match="belongs to another journal"):
+            index(config, docs)
+    mine = owner_of(tmp_path / "index/1")
+    assert bool(mine) == emptied
+    for given in (config, tables(tmp_path, size=4)):
+        with pytest.raises(IngestRefused) as refused:
+            reindex(given, docs / "moon.txt", drop_old=True)
+        journal = f"the journal is {mine}" if emptied else "there is no journal"
+        assert str(refused.value) == (
+            f"[stores.terms] holds what the journal in {tmp_path}/index/1 does not know, so that nobody can say what has to be "
+            f"given: its owner is {row.owner}, {journal}.\n"
+            f"Was the journal deleted? Make it anew, with the settings and all paths of the index: hookrag index --take-over "
+            f"PATH...\nDoes another index write here? Give this one a store of its own. Or do without what is not given: "
+            f"hookrag reindex --prune PATH..."
+        )
+        assert left(tmp_path) == {"1", "lock"}
+    assert found(config) == [MOON, SUN]
+    with opened(config) as pipeline:
+        if not emptied:
+            pipeline.index_files(docs, take_over=True)
+    assert reindex(config, docs / "moon.txt", prune=True, drop_old=True).dropped == [1]
+    assert found(config) == [MOON]
+
+
+def test_a_store_that_cannot_even_be_opened_with_the_new_settings(tmp_path: Path) -> None:
+    docs = write(tmp_path, moon=MOON)
+    old, new = (tables(tmp_path, terms={"use": Strict, "analyzer": name}) for name in ("old", "new"))
+    index(old, docs)
+    lose(tmp_path)
+    with pytest.raises(
+        IngestRefused, match=r"what has to be given: .*terms was made with another analyzer\.\nWas the journal"
+    ):
+        reindex(new, docs)
+    with opened(old) as pipeline:
+        pipeline.index_files(docs, take_over=True)
+    assert reindex(new, docs).switched  # what the journal knows is not opened
+
+
+def test_a_journal_from_before_a_store_was_filled(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON), tables(tmp_path, terms={"use": OnDisk}, more={"use": OnDisk})
+    index(tables(tmp_path), docs)
+    journal = tmp_path / "index/1/journal.sqlite3"
+    before = journal.read_bytes()
+    index(config, write(tmp_path, sun=SUN))
+    journal.write_bytes(before)
+    with pytest.raises(IngestRefused) as refused:
+        reindex(config, docs)
+    assert str(refused.value) == (
+        f"the journal in {tmp_path}/index/1 is older than [stores.more]: the store was written from it, but it does not "
+        f"remember that.\nWas the journal restored from a backup? Compare and mend them: hookrag verify --repair"
+    )
+
+
+def test_a_journal_that_cannot_be_read(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON), tables(tmp_path)
+    index(config, docs)
+    lose(tmp_path)
+    (tmp_path / "index/1/journal.sqlite3").write_text("no journal at all, and long enough to be looked at" * 10)
+    with pytest.raises(IngestStopped) as stopped:
+        reindex(config, docs)
+    assert str(stopped.value).startswith(
+        f"the journal {tmp_path}/index/1/journal.sqlite3 cannot be read: file is not a database.\nIts file is damaged. Move it "
+    )
+
+
+def test_a_store_that_only_another_configuration_names_is_not_left_empty(tmp_path: Path) -> None:
+    docs = write(tmp_path, moon=MOON)
+    one, two = tables(tmp_path, terms={"use": OnDisk}), tables(tmp_path, other={"use": OnDisk})
+    index(one, docs)
+    index(two, docs)
+    with pytest.raises(IngestRefused) as refused:
+        reindex(two, docs, drop_old=True)
+    assert str(refused.value) == (
+        f"[stores.terms] of the index in {tmp_path}/index have no table in the configuration, and what they hold would not be "
+        f"found any more.\nPut their tables into it, or do without these stores: hookrag reindex --prune PATH..."
+    )
+    assert left(tmp_path) == {"1", "lock"}
+    both = tables(tmp_path, terms={"use": OnDisk}, other={"use": OnDisk})
+    both["pipelines"] = {"default": {"retriever": "other"}}
+    assert reindex(both, docs).switched
+    assert found(one) == [MOON]
+    assert reindex(two, docs, prune=True).switched
+    assert (found(one), found(two)) == ([], [MOON])
+
+
+# Paths outside of the folder of the configuration.
+
+
+def indexed(config: Mapping[str, Any], *paths: Path) -> list[str]:
+    """Index the paths one after the other; the ids of the documents that are found then."""
+    for path in paths:
+        index(config, path)
+    with opened(config) as pipeline:
+        return sorted(hit.chunk.document_id for hit in pipeline.retrieve(["moon"], 100)[0].hits)
+
+
+def test_a_path_in_another_one_keeps_its_ids(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON, sun=SUN), tables(tmp_path)
+    (docs / "a").mkdir()
+    (docs / "a/one.txt").write_text("one moon")
+    ids = ["docs/a/one.txt", "docs/moon.txt", "docs/sun.txt"]
+    assert indexed(config, docs, docs / "a", docs / "a/one.txt") == ids
+    (docs / "a/two.txt").write_text("two moons, one moon each")
+    (docs / "sun.txt").unlink()
+    assert indexed(config, docs / "a/two.txt", docs) == ["docs/a/one.txt", "docs/a/two.txt", "docs/moon.txt"]
+    assert [one.unchanged for one in reindex(config, docs, docs / "a").reports] == [0, 2]
+    # What is no part of it is named from the folder above it, as ever.
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/x.txt").write_text("x moon")
+    assert indexed(config, tmp_path / "deep/er")[-1] == "er/x.txt"
+    assert indexed(config, tmp_path / "deep")[-1] == "er/x.txt"
+
+
+def test_a_path_around_one_that_was_indexed_is_refused(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON), tables(tmp_path)
+    (docs / "a").mkdir()
+    (docs / "a/one.txt").write_text("one moon")
+    assert indexed(config, docs / "a") == ["a/one.txt"]
+    assert indexed(config, docs) == ["a/one.txt", "moon.txt"]  # the folder above: the same ids
+    for dry_run in (False, True):
+        with opened(config) as pipeline, pytest.raises(IngestRefused) as refused:
+            pipeline.index_files(tmp_path, dry_run=dry_run)
+        assert str(refused.value) == (
+            f"{tmp_path} contains what was indexed by itself, whose documents would be in the index twice, by two ids:\n"
+            f"  {docs}\n"
+            f"Index that and what lies beside it by themselves, or make the index anew with the whole in their place: "
+            f"hookrag reindex --prune PATH..."
+        )
+    with pytest.raises(IngestRefused, match=r"2 documents of the index in .* come from what was not given"):
+        reindex(config, tmp_path)
+    with pytest.raises(IngestRefused) as refused:
+        reindex(config, tmp_path, docs, prune=True)
+    assert str(refused.value) == (
+        f"{docs} lies in {tmp_path}, which was given too, and its documents would be in the index twice, by two ids: "
+        f"give {tmp_path} alone"
+    )
+    assert reindex(config, tmp_path, prune=True).switched
+    name = tmp_path.name
+    assert indexed(config, docs / "a") == [f"{name}/docs/a/one.txt", f"{name}/docs/moon.txt"]
+
+
+def test_a_path_around_the_folder_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    docs, config = write(project, moon=MOON), tables(project)
+    assert indexed(config, docs) == ["docs/moon.txt"]
+    with pytest.raises(IngestRefused, match=r"contains what was indexed by itself, .*\n  .*/project/docs\nIndex that"):
+        index(config, tmp_path)
+    assert reindex(config, tmp_path, prune=True).switched
+    assert indexed(config, docs) == [f"{tmp_path.name}/project/docs/moon.txt"]
 
 
 def test_one_writer_of_all_generations(tmp_path: Path) -> None:
@@ -469,9 +657,11 @@ def test_a_generation_on_a_server_that_belongs_to_another_index_is_left_alone(tm
     config = tables(tmp_path, two=served(tmp_path)["two"])
     index(config, docs)
     config = tables(tmp_path, size=4, one=one, two=served(tmp_path)["two"])
+    with pytest.raises(IngestRefused, match=r"\[stores.one\] holds what the journal in .*/index/1 does not know"):
+        reindex(config, docs)
     for _ in range(2):
         with pytest.raises(IngestRefused, match=r"\[stores.one\] belongs to another journal") as refused:
-            reindex(config, docs)
+            reindex(config, docs, prune=True)
     (owner,) = {row.owner for row in pickle.loads((tmp_path / "one/rows-2").read_bytes())[0].values()}
     assert str(refused.value) == (
         f"[stores.one] belongs to another journal: the owner of its generation 2 is {owner}, the journal in {tmp_path}/index/2 "
@@ -662,6 +852,27 @@ def test_a_pointer_that_is_no_number(text: str, tmp_path: Path) -> None:
     assert str(told.value) == (
         f"{tmp_path}/current must hold the number of a generation, got {text!r}: put the number there"
     )
+
+
+def test_an_index_that_lost_its_pointer_is_not_begun_again(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON), tables(tmp_path)
+    write(tmp_path, bad="poison")
+    for _ in range(2):  # of an index that was empty, too
+        with pytest.raises(SwitchRefused):
+            reindex(config, docs)
+    (docs / "bad.txt").unlink()
+    assert reindex(config, docs, drop_old=True).dropped == [1]
+    (tmp_path / "index/4").mkdir()
+    (tmp_path / "index/current").unlink()
+    for call in (found, lambda config: index(config, docs)):
+        with pytest.raises(IdentityError) as told:
+            call(config)
+        assert str(told.value) == (
+            f"there is no file {tmp_path}/index/current and no generation 1 in {tmp_path}/index, but generation 2, 4: "
+            f"write the number of the one that was searched into that file"
+        )
+    (tmp_path / "index/current").write_text("2")
+    assert found(config) == [MOON]
 
 
 def test_a_generation_that_is_gone_is_not_begun_again(tmp_path: Path) -> None:

@@ -110,6 +110,26 @@ def test_the_time_for_a_question_is_not_for_indexing(tmp_path: Path) -> None:
         assert pipeline.index(slowly()).new == 2
 
 
+@pytest.mark.parametrize(
+    ("documents", "options", "message"),
+    [
+        ("docs", {}, "index() takes documents: to read files, write index_files('docs')"),
+        (Document("d", "x"), {}, "index() takes many documents, got Document: write index([document])"),
+        (None, {}, "index() takes many documents, got NoneType: write index([document])"),
+        ([], {"rebuild": "terms"}, "rebuild takes the names of stores: write rebuild=['terms']"),
+        ([], {"source": ""}, """source must be a name, got '': "" and "." stand for files"""),
+        ([], {"source": "."}, """source must be a name, got '.': "" and "." stand for files"""),
+        ([], {"source": None}, """source must be a name, got None: "" and "." stand for files"""),
+    ],
+)
+def test_what_index_does_not_take(tmp_path: Path, documents: Any, options: dict[str, Any], message: str) -> None:
+    with Pipeline(retriever=Text(store=MemoryStore(chunker=WordChunker())), folder=tmp_path) as pipeline:
+        with pytest.raises(HookragError) as raised:
+            pipeline.index(documents, **options)
+    assert str(raised.value) == message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_max_concurrency_is_obeyed(tmp_path: Path) -> None:
     class Single:
         max_concurrency = 1

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 from hookrag import generations
 from hookrag.build import Builder, Shared, index_folder, nearest
 from hookrag.catalogue import Catalogue
-from hookrag.config import Config, load
+from hookrag.config import Config, find, load
 from hookrag.errors import ConfigError
 from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.signature import Mismatch, convert
@@ -64,8 +64,10 @@ class Parts:
             raise ConfigError([f"timeout must be above 0 seconds, got {self.timeout!r}"])
 
 
-def read(source: str | Path | Mapping[str, Any]) -> Config:
-    """The configuration in a file or a dictionary."""
+def read(source: str | Path | Mapping[str, Any] | None) -> Config:
+    """The configuration in a file or a dictionary, or in the nearest hookrag.toml."""
+    if source is None:
+        source = find(Path.cwd())
     return Config(dict(source)) if isinstance(source, Mapping) else load(Path(source))
 
 

@@ -17,7 +17,7 @@ from hookrag.errors import PluginError
 from hookrag.hookspecs import API, Component
 from hookrag.values import KINDS
 
-_OWN = {
+_OWN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "hookrag-chunking": {
         "chunker": (
             "words",

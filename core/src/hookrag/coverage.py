@@ -1,4 +1,7 @@
-"""Whether the next generation of an index holds what the one before it held, by their journals."""
+"""Whether the next generation of an index holds what the one before it held, by their journals.
+
+`here` is the folder of the generation that is searched.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,14 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hookrag.errors import IngestRefused
-from hookrag.ingest.run import JOURNAL
+from hookrag.errors import IdentityError, IngestRefused
+from hookrag.ingest import formats
+from hookrag.ingest.journal import JOURNAL, failure
+
+if TYPE_CHECKING:
+    from hookrag.proxies import StoreProxy
 
 SHOWN = 10
 
@@ -43,15 +51,29 @@ def _open(folder: Path) -> Iterator[sqlite3.Connection | None]:
         return
     db = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
-        yield db
+        db.execute("PRAGMA query_only = 1")
+        (found,) = db.execute("PRAGMA user_version").fetchone()
+        formats.check(found, path)
+        yield db if found else None  # 0: it is just being made
+    except sqlite3.DatabaseError as error:
+        raise failure(path, "read", error) from error
     finally:
         db.close()
 
 
-def known_stores(folder: Path) -> list[str]:
-    """The names of the stores that a generation was written to."""
+def known_stores(folder: Path) -> dict[str, bool]:
+    """The names of the stores that a generation was written to, and whether each holds documents."""
+    sql = "SELECT name, EXISTS (SELECT 1 FROM placed p WHERE p.store = s.n) FROM store s ORDER BY n"
     with _open(folder) as db:
-        return [name for (name,) in db.execute("SELECT name FROM store ORDER BY n")] if db else []
+        return {name: bool(filled) for name, filled in db.execute(sql)} if db else {}
+
+
+def known_places(folder: Path) -> list[tuple[str, str]]:
+    """Each source that a generation has documents of, with a part of it that was given; "" where that cannot be said."""
+    sql = """SELECT s.name, coalesce(l.under, '') FROM source s LEFT JOIN listing l ON l.source = s.n
+             WHERE EXISTS (SELECT 1 FROM item i JOIN document d ON d.item = i.n WHERE i.source = s.n)"""
+    with _open(folder) as db:
+        return db.execute(sql).fetchall() if db else []
 
 
 def owner_of(folder: Path) -> str:
@@ -59,6 +81,60 @@ def owner_of(folder: Path) -> str:
     with _open(folder) as db:
         found = db.execute("SELECT value FROM meta WHERE name = 'uuid'").fetchone() if db else None
     return str(found[0]) if found else ""
+
+
+def apart(given: Sequence[tuple[Path, str]]) -> None:
+    """Raise IngestRefused where one of the paths given lies in another, of another source: it would be there twice."""
+    for path, source in given:
+        for around, other in given:
+            if source != other and path.is_relative_to(around):
+                raise IngestRefused(
+                    f"{path} lies in {around}, which was given too, and its documents would be in the index twice, by two ids: "
+                    f"give {around} alone"
+                )
+
+
+def named(here: Path, tables: Collection[str], config: Path | None) -> None:
+    """Raise IngestRefused where a store holds documents and has no table: it would not be filled."""
+    lacking = [f"[stores.{name}]" for name, filled in known_stores(here).items() if filled and name not in tables]
+    if lacking:
+        raise IngestRefused(
+            f"{', '.join(lacking)} of the index in {here.parent} have no table in {config or 'the configuration'}, and what "
+            f"they hold would not be found any more.\n"
+            f"Put their tables into it, or do without these stores: hookrag reindex --prune PATH..."
+        )
+
+
+def remembered(here: Path, stores: Sequence[StoreProxy]) -> None:
+    """Raise IngestRefused where a store was filled and the journal does not know it: nor does it know from what.
+
+    A store that it knows is not asked: it may be open in another process, or not be opened with the new settings.
+    """
+    known, mine = known_stores(here), owner_of(here)
+    for store in stores:
+        if store.step.name in known:
+            continue
+        try:
+            owner = store.card().owner
+        except IdentityError as error:
+            raise IngestRefused(_unknown(here, store, f"{error}")) from error
+        if owner == mine != "":
+            raise IngestRefused(
+                f"the journal in {here} is older than {store.step}: the store was written from it, but it does not remember "
+                f"that.\nWas the journal restored from a backup? Compare and mend them: hookrag verify --repair"
+            )
+        if owner:
+            journal = f"the journal is {mine}" if mine else "there is no journal"
+            raise IngestRefused(_unknown(here, store, f"its owner is {owner}, {journal}"))
+
+
+def _unknown(here: Path, store: StoreProxy, why: str) -> str:
+    return (
+        f"{store.step} holds what the journal in {here} does not know, so that nobody can say what has to be given: {why}.\n"
+        f"Was the journal deleted? Make it anew, with the settings and all paths of the index: hookrag index --take-over "
+        f"PATH...\nDoes another index write here? Give this one a store of its own. Or do without what is not given: "
+        f"hookrag reindex --prune PATH..."
+    )
 
 
 def covered(folder: Path, given: Sequence[tuple[str, str]]) -> None:

@@ -30,7 +30,8 @@ def place(folder: Path, generation: int) -> Path:
 def current(folder: Path) -> int:
     """The number of the generation that is searched.
 
-    Raises IdentityError for an index of the layout before there were generations, and where that generation is gone.
+    Raises IdentityError for an index of the layout before there were generations, and where that generation, or the file
+    that says which it is, is gone.
     """
     if (folder / _JOURNAL).exists():
         stores = f" {folder}/stores" if (folder / "stores").exists() else ""
@@ -40,6 +41,11 @@ def current(folder: Path) -> int:
         )
     number = _read(folder / _CURRENT)
     if number is None:
+        if not place(folder, 1).exists() and (others := _numbers(folder)):
+            raise IdentityError(
+                f"there is no file {folder / _CURRENT} and no generation 1 in {folder}, but generation "
+                f"{', '.join(map(str, others))}: write the number of the one that was searched into that file"
+            )
         return 1
     if not place(folder, number).is_dir():
         raise IdentityError(
@@ -60,8 +66,7 @@ def check_there(folder: Path, generation: int) -> None:
 
 def older(folder: Path, than: int) -> list[int]:
     """The generations below a number whose folders are there, ascending."""
-    found = (one.name for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))
-    return sorted(int(name) for name in found if _is_number(name) and int(name) < than)
+    return [number for number in _numbers(folder) if number < than]
 
 
 def switching(folder: Path) -> int | None:
@@ -100,6 +105,16 @@ def sweep(folder: Path) -> None:
     """Delete what a process that died has left to be deleted."""
     if (folder / _DROPPED).exists():
         shutil.rmtree(folder / _DROPPED)
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The generations whose folders are there, ascending."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [one.name for one in entries if one.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(name) for name in found if _is_number(name))
 
 
 def _read(path: Path) -> int | None:

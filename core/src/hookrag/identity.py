@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from hookrag.errors import ConfigError
+from hookrag.errors import ConfigError, HookragError, TransientError
 from hookrag.ingest import Target
 from hookrag.instance import walk
 from hookrag.proxies import EmbedderProxy, Proxy, StoreProxy
@@ -20,8 +20,11 @@ def stores_of(roots: Sequence[Proxy]) -> list[StoreProxy]:
     return [proxy for proxy in walk(roots) if isinstance(proxy, StoreProxy)]
 
 
-def targets_of(stores: Sequence[StoreProxy]) -> list[Target]:
-    """The stores as ingest wants them. Opens their embedders: an identity says which weights they have."""
+def targets_of(stores: Sequence[StoreProxy], *, broken: bool = False) -> list[Target]:
+    """The stores as ingest wants them. Opens their embedders: an identity says which weights they have.
+
+    With `broken`, a store that cannot be opened is among them; what it raises is raised again at its first use.
+    """
     names = [store.step.name for store in stores]
     for name in names:
         if names.count(name) > 1:
@@ -31,10 +34,10 @@ def targets_of(stores: Sequence[StoreProxy]) -> list[Target]:
                     f"make the objects anew for this one, or describe it by a configuration"
                 ]
             )
-    return [_target(store) for store in stores]
+    return [_target(store, broken) for store in stores]
 
 
-def _target(store: StoreProxy) -> Target:
+def _target(store: StoreProxy, broken: bool) -> Target:
     identity = describe("chunker", store.chunker)
     keys = {}
     for output, embedder in store.embedders.items():
@@ -43,8 +46,14 @@ def _target(store: StoreProxy) -> Target:
         keys[output] = digest({key.removeprefix(f"{output}."): value for key, value in told.items()})
     own = getattr(store.instance.component, "identity", None)
     if own is not None:
-        store.open()
-        identity.update({f"store.{key}": value for key, value in own().items()})
+        try:
+            store.open()
+        except HookragError as error:
+            # What may pass may have passed at the first use, which would be of a store with half an identity.
+            if not broken or isinstance(error, TransientError):
+                raise
+        else:
+            identity.update({f"store.{key}": value for key, value in own().items()})
     fenced = bool(getattr(store.instance.component, "fenced", False))
     check = store.verify if store.can("verify") else None
     return Target(store.step.name, store, digest(identity), identity, keys, fenced, check)

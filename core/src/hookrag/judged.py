@@ -38,7 +38,7 @@ def read_qrels(path: Path) -> Qrels:
     ReadError with file and line.
     """
     found: Qrels = {}
-    for number, line in _lines(path):
+    for at, (number, line) in enumerate(_lines(path)):
         cells = line.split("\t") if "\t" in line else line.split()
         if len(cells) not in (3, 4):
             raise ReadError(
@@ -48,13 +48,25 @@ def read_qrels(path: Path) -> Qrels:
         try:
             value = int(gain)
         except ValueError:
-            if found:
+            if at or _is_number(gain):
                 raise ReadError(f"{path}:{number}: expected a whole number as the gain, got {gain!r}") from None
             continue
         if document in found.setdefault(query, {}):
             raise ReadError(f"{path}:{number}: document {document!r} is judged twice for query {query!r}")
         found[query][document] = value
     return found
+
+
+def _is_number(text: str) -> bool:
+    """
+    >>> [_is_number(text) for text in ("score", "NaN", "1.5", "")]
+    [False, True, True, False]
+    """
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

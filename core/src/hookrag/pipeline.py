@@ -104,12 +104,13 @@ class Pipeline:
     @classmethod
     def from_config(
         cls,
-        source: str | Path | Mapping[str, Any],
+        source: str | Path | Mapping[str, Any] | None = None,
         *,
         pipeline: str = "default",
         plugins: Mapping[str, object] | None = None,
     ) -> Pipeline:
-        """The pipeline that a file or a dictionary of the same shape describes; in a dictionary `use` may be a class.
+        """The pipeline that a file or a dictionary of the same shape describes; in a dictionary `use` may be a class. Without one it is
+        `hookrag.toml` here or in a folder above.
 
         `plugins` are modules or objects with registration hooks that count as installed. Raises ConfigError with every problem.
         """
@@ -238,6 +239,11 @@ class Pipeline:
         """
         if isinstance(documents, str | Path):
             raise HookragError(f"index() takes documents: to read files, write index_files({str(documents)!r})")
+        if not isinstance(documents, Iterable):
+            raise HookragError(f"index() takes many documents, got {type(documents).__name__}: write index([document])")
+        if isinstance(rebuild, str):
+            raise HookragError(f"rebuild takes the names of stores: write rebuild=[{rebuild!r}]")
+        _check_source(source)
         with self._ingest(progress, dry_run=dry_run) as ingest:
             return ingest.run(
                 documents,
@@ -268,6 +274,7 @@ class Pipeline:
         lies elsewhere. The options are those of `Ingest.run`.
         """
         found = self._files(path, progress)
+        found.check_single()
         with self._ingest(found.progress, dry_run=dry_run) as ingest:
             return ingest.run(
                 found.documents,
@@ -284,12 +291,13 @@ class Pipeline:
 
     def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold, and mend what differs: see `Ingest.verify`."""
-        with self._ingest(None) as ingest:
+        with self._ingest(None, broken=True) as ingest:
             return ingest.verify(sample=sample, deep=deep, repair=repair)
 
     def status(self) -> Status:
         """What the journal of its index says; no store is asked, no model loaded, and another process may be writing."""
         parts = self._parts
+        generations.check_there(parts.folder, parts.generation)
         return replace(status(generations.place(parts.folder, parts.generation)), writer=writer(parts.folder))
 
     def reindex(
@@ -321,6 +329,8 @@ class Pipeline:
         self._check_writing()
         if not (paths or documents or drop_old):
             raise HookragError("reindex() needs paths or documents to fill the index with, or drop_old")
+        for name in documents or {}:
+            _check_source(name)
         given = [self._files(path, progress) for path in paths]
         given += [Source(found, name, progress=progress) for name, found in (documents or {}).items()]
         names = [store.step.name for store in self.stores]
@@ -333,14 +343,17 @@ class Pipeline:
 
     def _files(self, path: str | Path, progress: Callable[[Progress], None] | None) -> Source:
         base = self._source.config.folder if self._source else Path.cwd()
-        return Source.files(Path(path), self.readers, base, progress)
+        searched = generations.place(self._parts.folder, self._parts.generation)
+        return Source.files(Path(path), self.readers, base, progress, searched)
 
     @contextmanager
-    def _ingest(self, progress: Callable[[Progress], None] | None, *, dry_run: bool = False) -> Iterator[Ingest]:
+    def _ingest(
+        self, progress: Callable[[Progress], None] | None, *, dry_run: bool = False, broken: bool = False
+    ) -> Iterator[Ingest]:
         self._check_writing()
         folder, generation, fields = self._parts.folder, self._parts.generation, self._parts.fields
         with self._serving(checked=False), nullcontext() if dry_run else writing(folder, generation):
-            targets, mine = targets_of(self.stores), generations.place(folder, generation)
+            targets, mine = targets_of(self.stores, broken=broken), generations.place(folder, generation)
             yield Ingest(mine, targets, fields=fields, progress=progress, fault=faults.from_environment())
 
     def _check_writing(self) -> None:
@@ -403,6 +416,7 @@ class Pipeline:
     @contextmanager
     def _serving(self, seconds: float | None = None, explain: bool = False, *, checked: bool = True) -> Iterator[None]:
         self._check_open()
+        generations.check_there(self._parts.folder, self._parts.generation)
         until = None if seconds is None else monotonic() + seconds
         gone = current().cancelled
         request = Request(self._parts.middleware, until, self._scope, explain, self._pool, cancelled=gone)
@@ -440,3 +454,8 @@ class Pipeline:
         except asyncio.CancelledError:
             gone.set()  # a thread cannot be stopped, but it need not begin anything new
             raise
+
+
+def _check_source(name: str) -> None:
+    if not isinstance(name, str) or name in ("", "."):
+        raise HookragError(f'source must be a name, got {name!r}: "" and "." stand for files')

@@ -18,7 +18,7 @@ from hookrag import assemble, generations
 from hookrag.build import Shared
 from hookrag.catalogue import Catalogue
 from hookrag.config import Config
-from hookrag.coverage import covered, gone, known_stores, owner_of
+from hookrag.coverage import apart, covered, gone, known_places, known_stores, named, owner_of, remembered
 from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
 from hookrag.generations import place
@@ -33,6 +33,7 @@ from hookrag.signature import served
 from hookrag.values import Document
 
 PATIENCE = 120.0
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,36 @@ class Source:
     under: str = ""
     root: Path | None = None
     progress: Callable[[Progress], None] | None = None
+    path: Path | None = None
+    doubled: Sequence[Path] = ()
 
     @classmethod
     def files(
-        cls, path: Path, readers: Mapping[str, ReaderProxy], base: Path, progress: Callable[[Progress], None] | None
+        cls,
+        path: Path,
+        readers: Mapping[str, ReaderProxy],
+        base: Path,
+        progress: Callable[[Progress], None] | None,
+        index: Path,
     ) -> Source:
         """A file, or a folder with all below it; its documents are named from `base`, or from the folder above elsewhere.
 
-        What lies in `base` is of the source ".", so that a project that is moved with its index is the same.
+        What lies in `base` is of the source ".", so that a project that is moved with its index is the same. What the
+        generation in the folder `index` has as a part or as the whole of something keeps the source and the ids that it has
+        there; `doubled` are the paths below whose documents have other ids there.
         """
         recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
-        where = path.resolve()
-        found = Files(where, readers, root=base if where.is_relative_to(base) else where.parent, recipes=recipes)
+        where, base = path.resolve(), base.resolve()
+        known = [(base if name == "." else Path(name), under) for name, under in known_places(index)]
+        given = [(root, root / under) for root, under in known if root.is_absolute()]
+        roots = [
+            root for root, part in given
+            if where.is_relative_to(root) and (where.is_relative_to(part) or part.is_relative_to(where))
+        ]  # fmt: skip
+        default = base if where.is_relative_to(base) else where.parent
+        root = max(roots, key=lambda one: len(one.parts), default=default)
+        found = Files(where, readers, root=root, recipes=recipes)
+        doubled = [part for other, part in given if other != found.root and part.is_relative_to(where)]
         counted = None
         if progress is not None:
             total, tell = found.count(), progress
@@ -63,8 +82,20 @@ class Source:
             def counted(now: Progress) -> None:
                 tell(replace(now, total=total))
 
-        name = "." if found.root == base.resolve() else str(found.root)
-        return cls(found, name, found.under, where if where.is_dir() else None, counted)
+        name = "." if found.root == base else str(found.root)
+        return cls(found, name, found.under, where if where.is_dir() else None, counted, where, doubled)
+
+    def check_single(self) -> None:
+        """Raise IngestRefused where the index has documents of it by other ids, which would be found twice."""
+        if self.doubled:
+            tops = [part for part in sorted(set(self.doubled)) if not any(up in self.doubled for up in part.parents)]
+            listed = "".join(f"\n  {part}" for part in tops[:SHOWN])
+            listed += f"\n  and {len(tops) - SHOWN} more" if len(tops) > SHOWN else ""
+            raise IngestRefused(
+                f"{self.path} contains what was indexed by itself, whose documents would be in the index twice, by two ids:"
+                f"{listed}\nIndex that and what lies beside it by themselves, or make the index anew with the whole in their "
+                f"place: hookrag reindex --prune PATH..."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +138,7 @@ class SwitchRefused(IngestRefused):
 
 
 def check_index(folder: Path, generation: int, stores: Sequence[StoreProxy]) -> None:
-    """Raise IdentityError where a generation is not there any more, or was made with other settings."""
-    generations.check_there(folder, generation)
+    """Raise IdentityError where a generation was made with other settings."""
     try:
         check_identity(place(folder, generation), targets_of(stores))
     except IdentityError as error:
@@ -176,10 +206,17 @@ class Reindexing:
     def _renew(self, sources: Sequence[Source], *, allow_partial: bool, prune: bool) -> ReindexReport:
         """Fill the next generation and switch to it."""
         following = self.generation + 1
+        apart([(one.path, one.name) for one in sources if one.path is not None])
         if not prune:
-            covered(place(self.folder, self.generation), [(one.name, one.under) for one in sources])
+            here = place(self.folder, self.generation)
+            named(here, self.config.tables.get("stores", {}), self.config.path)
+            with self._stores(self.generation, beside=False) as stores:
+                remembered(here, [one for one in stores if _served(one) or (here / "stores" / one.step.name).exists()])
+            covered(here, [(one.name, one.under) for one in sources])
         restarted = self._discard_other(following)
         with self._stores(following) as stores:
+            # A generation 2 without a 1 and without `current` would be a damaged index.
+            place(self.folder, self.generation).mkdir(exist_ok=True)
             try:
                 reports, verified = self._fill(following, stores, sources)
             except (IngestRefused, IdentityError) as error:

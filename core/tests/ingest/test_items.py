@@ -57,14 +57,36 @@ def test_an_item_that_does_not_fit_is_read_to_its_end_before_anything_of_it_chan
     assert (len(report.unread), report.removed, len(store.rows)) == (1, 0, 10)
 
 
-def test_unread_keeps_the_old_version_and_holds_removals(tmp_path):
+def test_what_is_not_read_keeps_its_old_version_and_what_else_is_gone_is_removed(tmp_path):
     store = FakeStore()
-    run(tmp_path, [store], [item("a", "one"), item("b", "two"), item("c", "three")])
-    report = run(tmp_path, [store], [item("a", "uno", "2"), Unread("b", "files/b", "no permission")])
-    assert (report.changed, report.removed, report.held) == (1, 0, 2)
-    assert store.texts == ["a:uno", "b:two", "c:three"]
+    run(tmp_path, [store], [item("a", "one"), item("b", "two"), item("c", "three"), item("deep/d", "four")])
+    unread = [Unread("b", "files/b", "no permission"), Unread("deep/", "files/deep", "cannot be listed")]
+    report = run(tmp_path, [store], [item("a", "uno", "2"), *unread])
+    assert (report.changed, report.removed, report.held) == (1, 1, 2)
+    assert store.texts == ["a:uno", "b:two", "deep/d:four"]
     report = run(tmp_path, [store], [item("a", "uno", "2"), item("b", "two")])
     assert (report.removed, report.held) == (1, 0)
+
+
+def test_where_the_root_cannot_be_listed_nothing_is_removed_even_when_pruning(tmp_path):
+    store = FakeStore()
+    run(tmp_path, [store], [item("a", "one")])
+    report = run(tmp_path, [store], [Unread(".", "files", "cannot be listed")], prune=True)
+    assert (report.removed, report.held, store.texts) == (0, 1, ["a:one"])
+
+
+def test_a_record_that_may_have_moved_into_an_unread_file_stays_until_it_is_pruned(tmp_path):
+    store = FakeStore()
+    run(tmp_path, [store], [item("f", [Document("x", "one"), Document("f#2", "two")]), item("g", [Document("y", "y")])])
+    run(tmp_path, [store], [item("h", "h")], complete=False)
+    broken = Unread("g", "files/g", "is cut off")
+    report = run(tmp_path, [store], [item("f", [Document("z", "three")], "2"), item("h", "h"), broken])
+    assert (report.removed, report.held) == (0, 3)
+    assert store.texts == ["f#2:two", "h:h", "x:one", "y:y", "z:three"]
+    report = run(tmp_path, [store], [item("h", "h"), broken])
+    assert (report.removed, report.held) == (1, 3)  # f itself is gone, and with it the record that has no other name
+    report = run(tmp_path, [store], [item("f", [Document("z", "three")], "2"), item("h", "h"), broken], prune=True)
+    assert (report.removed, report.held, store.texts) == (1, 1, ["h:h", "y:y", "z:three"])
 
 
 def test_what_is_skipped_is_counted_and_counts_as_unread_where_it_had_been_indexed(tmp_path):

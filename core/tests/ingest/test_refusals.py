@@ -185,6 +185,40 @@ def test_a_store_that_is_not_there_cannot_be_rebuilt(tmp_path):
 # Other settings.
 
 
+def test_several_stores_with_other_settings_are_mended_by_one_command(tmp_path):
+    stores = [FakeStore("s"), FakeStore("t")]
+    run(tmp_path, stores, DOCUMENTS, targets=[target(store, size=1) for store in stores])
+    now = [target(store, size=2) for store in stores]
+    said = refused(tmp_path, stores, error=IdentityError, targets=now)
+    assert said == (
+        f"[stores.s] of the index in {tmp_path} was made with other settings:\n"
+        "  size: indexed with 1, opened with 2\n"
+        f"[stores.t] of the index in {tmp_path} was made with other settings:\n"
+        "  size: indexed with 1, opened with 2\n"
+        "Set them back, or make their rows anew: hookrag index --rebuild s --rebuild t PATH..."
+    )
+    with pytest.raises(IdentityError) as raised:
+        check_identity(tmp_path, now)
+    assert str(raised.value) == said
+    assert run(tmp_path, stores, DOCUMENTS, targets=now, rebuild=["s", "t"]).written == 6
+
+
+def test_a_search_does_not_take_a_store_that_is_gone_for_one_that_is_empty(tmp_path):
+    stores = [FakeStore("s"), FakeStore("t")]
+    check_identity(tmp_path, [target(store) for store in stores])
+    run(tmp_path, stores, DOCUMENTS)
+    check_identity(tmp_path, [target(store) for store in stores])
+    again = [stores[0], emptied("t")]
+    with pytest.raises(IdentityError) as raised:
+        check_identity(tmp_path, [target(store) for store in again])
+    assert str(raised.value) == (
+        f"[stores.t] is empty, but the journal in {tmp_path} filled it: its folder was deleted, or its server emptied.\n"
+        "Fill it again: hookrag index --rebuild t PATH..."
+    )
+    run(tmp_path, again, DOCUMENTS, rebuild=["t"])
+    check_identity(tmp_path, [target(store) for store in again])
+
+
 def test_an_index_that_was_made_with_other_settings(tmp_path):
     store = FakeStore()
     made = {"chunker.size": 200, "chunker.use": "words", "dense.weights": "abc", "v": 1}

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hookrag import Document
+from hookrag import Document, HookragError
 from hookrag.ingest import Ingest, Skipped
 from hookrag.ingest.failures import IngestStopped
 
@@ -132,9 +132,13 @@ def test_batches_are_bounded(tmp_path):
     store = FakeStore()
     run(tmp_path, [store], [(f"d{n}", "0123456789") for n in range(10)], batch_bytes=30)
     assert [len(put) for put in store.puts] == [3, 3, 3, 1]
-    whole = FakeStore("multi", embedders={"multi": Letters()})
-    run(tmp_path / "multi", [whole], [(f"d{n}", "0123456789") for n in range(4)], batch_bytes=16 * 20)
-    assert [len(put) for put in whole.puts] == [2, 2]
+    text = "0123456789\n" * 2**12
+    for outputs, size in (((), 6), (("dense",), 5), (("multi", "dense"), 1)):
+        name = f"store{len(outputs)}"
+        whole = FakeStore(name, embedders={output: Letters() for output in outputs})
+        run(tmp_path / name, [whole], [(f"d{n}", text) for n in range(6)])
+        assert len(whole.puts[0]) == min(1000, size * 2**12)
+        assert len({id for put in whole.puts for id in put}) == 6 * 2**12
 
 
 def test_a_dry_run_counts_and_writes_nothing(tmp_path):
@@ -242,3 +246,29 @@ def test_what_was_embedded_before_an_embedder_failed_is_written(tmp_path):
     with pytest.raises(IngestStopped, match="the server is gone"):
         run(tmp_path, [store], [(f"d{n}", f"line {n}") for n in range(6)], batch_bytes=14)
     assert store.texts == ["d0:line 0", "d1:line 1"]
+
+
+@pytest.mark.parametrize("entry", [{"id": "d"}, None, ("d", "text"), 42, b"x"])
+def test_an_entry_of_another_type_stops_the_run_and_nothing_counts_as_gone(tmp_path, entry):
+    store = FakeStore()
+    run(tmp_path, [store], [("d0", "one"), ("d1", "two")])
+    with pytest.raises(
+        HookragError, match=rf"got {type(entry).__name__} as entry 2 of the documents: expected a Document"
+    ):
+        Ingest(tmp_path, [target(store)]).run([Document("d0", "one"), entry], source="docs", complete=True)
+    assert store.texts == ["d0:one", "d1:two"]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (Document("d", None), "text of document 'd': expected text, got NoneType"),
+        (Document("d", "x", title=3), "title of document 'd': expected text, got int"),
+        (Document(7, "x"), "id of document 7: expected text, got int"),
+        (Document("d", "x", metadata=["a"]), "metadata of document 'd': expected a mapping, got list"),
+    ],
+)
+def test_a_document_with_a_field_of_another_type_fails_alone(tmp_path, document, reason):
+    report = run(tmp_path, [FakeStore()], [document, ("e", "good")])
+    assert [one.reason for one in report.failed] == [reason]
+    assert report.new == 1

@@ -152,10 +152,15 @@ def test_a_deep_look_has_the_store_check_its_files(tmp_path):
     assert not found.ok
 
 
-def test_the_two_ways_exclude_each_other(tmp_path):
-    for options in ({"sample": 3, "deep": True}, {"sample": 0}):
-        with pytest.raises(ValueError, match="sample must be at least 1 and not be combined with deep"):
+def test_the_two_ways_exclude_each_other_and_a_sample_is_a_number_of_rows(tmp_path):
+    for options in ({"sample": 3, "deep": True}, {"sample": 0}, {"sample": 1.5}, {"sample": 2**63}):
+        with pytest.raises(ValueError) as error:
             verify(tmp_path, FakeStore(), **options)
+        assert str(error.value) == (
+            "sample must be a whole number from 1 to 2**63 - 1 and not be combined with deep, got "
+            f"{options['sample']!r}"
+        )
+    assert verify(tmp_path, filled(tmp_path)[0], sample=2**63 - 1).ok
 
 
 def test_alike_is_a_cosine():

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from hookrag import HookragError, IdentityError, TransientError
 from hookrag.ingest import Ingest
 
 from .fakes import Died, FakeStore, Letters, run, target
@@ -119,3 +120,50 @@ def test_what_a_run_left_unfinished_is_pending_and_not_wrong(tmp_path):
     # A repair makes an end of it.
     (found,) = verify(tmp_path, store, repair=True).stores
     assert (found.ok, store.texts) == (True, ["a:one", "a:two", "b:three"])
+
+
+def raising(error, cause=None):
+    """A card that cannot be read."""
+
+    def card():
+        raise error from cause
+
+    return card
+
+
+DAMAGED = HookragError("a.segment is damaged: delete the folder")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "checks", "told"),
+    [
+        (DAMAGED, None, True, {"files": str(DAMAGED), "rebuild": True}),
+        # It need not be the files: nothing is said of filling it again.
+        (DAMAGED, None, False, {"incomplete": f"[stores.s] failed in card: {DAMAGED}"}),
+        (DAMAGED, PermissionError(), True, {"incomplete": f"[stores.s] failed in card: {DAMAGED}"}),
+        (TransientError("it is busy"), None, True, {"incomplete": "[stores.s] failed in card: it is busy"}),
+        (IdentityError("a newer version wrote it"), None, True, {"card": "a newer version wrote it"}),
+    ],
+)
+def test_a_store_that_cannot_be_opened_is_told_and_the_others_are_compared_and_mended(
+    error, cause, checks, told, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("hookrag.ingest.calls.SETTLE_SECONDS", 0)
+    store, other = FakeStore(), FakeStore("other")
+    run(tmp_path, [store, other], DOCUMENTS)
+
+    def die(place):
+        if place == "T2: before":
+            raise Died
+
+    with pytest.raises(Died):
+        run(tmp_path, [store, other], [("a", "one\nzwei"), ("b", "three"), ("c", "")], fault=die)
+    store.card = raising(error, cause)
+    store.sync = raising(error, cause)  # it has to settle after what was cut off, which it cannot either
+    targets = [target(store, fenced=False), target(other, fenced=False)]
+    targets[0] = replace(targets[0], check=(lambda: None) if checks else None)
+    broken, mended = Ingest(tmp_path, targets, patience=0.1).verify(repair=True).stores
+    found = {name: getattr(broken, name) for name in ("card", "incomplete", "files", "rebuild")}
+    assert found == {"card": "", "incomplete": "", "files": "", "rebuild": False} | told
+    assert (broken.ok, broken.repaired, broken.rows, broken.expected) == (False, False, 0, 3)
+    assert (mended.ok, mended.repaired, other.texts) == (True, True, ["a:one", "a:two", "b:three"])

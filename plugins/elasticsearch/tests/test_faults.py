@@ -160,7 +160,7 @@ def test_one_poisoned_document_fails_alone(tmp_path: Path, make: Callable[..., A
     assert run.verify().ok
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_server_that_is_killed_has_every_row_that_it_acknowledged(
     launched: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -213,7 +213,7 @@ def made_key(client: Any, rights: Any) -> Any:
             time.sleep(0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_credentials_certificates_and_a_key_that_is_revoked(
     launched: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from hookrag import Chunk, Hit, HookragError, Query, Ranking, ScoreKind
+from hookrag.judged import read_qrels
 from hookrag_fusion.commands import learn_from, learn_weights
 from hookrag_fusion.fusers import LINEAR, RRF, MinMax
 from hookrag_fusion.learning import case, cross_validated, learn, ndcg, quality
@@ -187,6 +188,9 @@ def test_the_command_says_what_it_needs(indexed):
     assert (
         "--legs needs two retrievers or more, as in dense,bm25, got 'bm25'" in command(indexed, "--legs", "bm25").output
     )
+    twice = command(indexed, "--legs", "bm25, bm25")
+    assert "--legs names a retriever twice, and weights of the same hits say nothing, got 'bm25, bm25'" in twice.output
+    assert twice.exit_code == 2
     error = command(indexed, "--legs", "bm25,dense").exception
     assert "no table [retrievers.dense]" in str(error)
     (indexed / "qrels.tsv").write_text("q1\td1\t1\n")
@@ -197,3 +201,24 @@ def test_the_command_says_what_it_needs(indexed):
     assert "qrels.tsv:2: expected a whole number as the gain, got 'much'" in str(
         command(indexed, "--legs", "a,b").exception
     )
+
+
+@pytest.mark.parametrize("gain", ["nan", "inf", "0.5"])
+def test_a_first_line_whose_gain_is_no_whole_number_is_no_header(gain, tmp_path):
+    (tmp_path / "qrels.tsv").write_text(f"q1\td1\t{gain}\nq2\td2\t1\n")
+    with pytest.raises(HookragError) as caught:
+        read_qrels(tmp_path / "qrels.tsv")
+    assert str(caught.value) == f"{tmp_path}/qrels.tsv:1: expected a whole number as the gain, got {gain!r}"
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td2\t1\n")
+    assert read_qrels(tmp_path / "qrels.tsv") == {"q2": {"d2": 1}}
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq2\td2\tmuch\n")
+    with pytest.raises(HookragError, match=r"qrels.tsv:2: expected a whole number as the gain, got 'much'"):
+        read_qrels(tmp_path / "qrels.tsv")
+
+
+def test_the_configuration_is_found_in_a_folder_above(indexed, monkeypatch):
+    (indexed / "below").mkdir()
+    monkeypatch.chdir(indexed / "below")
+    files = ["--queries", "../queries.jsonl", "--qrels", "../qrels.tsv"]
+    result = CliRunner().invoke(learn_weights, [*files, "--legs", "bm25,plain", "--json"])
+    assert result.exit_code == 0, result.exception

@@ -50,7 +50,10 @@ def refused(path, text, call=lambda store: store.count()):
 
 
 def tail(path):
-    return f"Restore the folder {path} from a backup, or delete it and index again"
+    return (
+        f"Restore the folder {path} from a backup, or delete it and fill the store again by its name: "
+        "hookrag index --rebuild NAME PATH..."
+    )
 
 
 @pytest.mark.parametrize("kind", ["segment", "dead"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
-from hookrag.cli.terminal import print_error, print_json, styled
+from hookrag.cli.terminal import LINES, plain, print_error, print_json, styled
 from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
     with pipeline.stream([question], k, **options) as stream:
         for event in stream:
             if event.kind == "text":
-                click.echo(event.text, nl=False)
+                click.echo(plain(event.text, keep=LINES), nl=False)
             elif event.kind == "status":
-                click.echo(styled(event.text, dim=True), err=True)
+                click.echo(styled(plain(event.text), dim=True), err=True)
         click.echo()
         answer = stream.answers()[0]
     if not answer.context:
@@ -104,10 +104,10 @@ def answer_sources(answer: Answer) -> list[str]:
         cited = [citation for citation in answer.citations if citation.chunk.id == chunk]
         source = cited[0].chunk
         statuses = sorted({citation.status for citation in cited} - {"exact"})
-        title = f"  {source.context}" if source.context else ""
+        title = f"  {plain(source.context)}" if source.context else ""
         doubt = f"  ({', '.join(statuses)})" if statuses else ""
         span = f"{source.start}-{source.end}" if not source.sources else "derived"
-        lines.append(f"[{number}] {source.document_id}:{span}{_pages(cited)}{title}{doubt}")
+        lines.append(f"[{number}] {plain(source.document_id)}:{span}{_pages(cited)}{title}{doubt}")
     return lines
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
 from hookrag.cli.progress import STYLES, Style, showing
-from hookrag.cli.terminal import print_json
+from hookrag.cli.terminal import LINES, plain, print_error, print_json, problem_line
 
 if TYPE_CHECKING:
     from hookrag.ingest import Estimate, Problem, Report, StoreCheck, VerifyReport
@@ -21,8 +24,20 @@ SHOWN = 20
 FINDINGS = ("missing", "unexpected", "wrong", "damaged", "drifted", "doubled")
 
 
+class GivenPath(click.Path):
+    """A path, refused where it is empty, as that of a variable that is not set: it would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("a path is empty, which would be the current folder: write . if that is meant", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=GivenPath())
 @config_option
 @pipeline_option
 @click.option("--prune", is_flag=True, help="Allow that many documents are removed, because their files are gone.")
@@ -56,25 +71,43 @@ def index(
     A folder is taken with all below it, and documents whose files are gone from it are removed. Whatever ends the command,
     the same command goes on from there.
     """
-    with opened(config, pipeline) as made:
-        reports = []
-        for path in paths:
-            with showing(style) as progress:
-                report = made.index_files(
-                    path,
-                    prune=prune,
-                    retry_failed=retry_failed,
-                    dry_run=dry_run,
-                    rebuild=rebuild,
-                    take_over=take_over,
-                    progress=progress,
-                )
-            reports.append(report)
-            rebuild = ()  # once: the other paths bring their documents to the store that was made anew
-            if not as_json:
-                _show(path, report)
-    if as_json:
-        print_json([report.to_json() for report in reports])
+    from hookrag.ingest import RemovalRefused
+    from hookrag.ingest.sources import Files
+
+    if dry_run and (take_over or rebuild):
+        raise click.UsageError(
+            f"--dry-run writes nothing, and {'--take-over' if take_over else '--rebuild'} changes stores: leave one out"
+        )
+    reports: list[Report] = []
+    refused = False
+    try:
+        with opened(config, pipeline) as made:
+            for path in paths:  # before anything is written for the first of them
+                Files(path.resolve(), {})
+            for path in paths:
+                try:
+                    with showing(style) as progress:
+                        report = made.index_files(
+                            path,
+                            prune=prune,
+                            retry_failed=retry_failed,
+                            dry_run=dry_run,
+                            rebuild=rebuild,
+                            take_over=take_over,
+                            progress=progress,
+                        )
+                except RemovalRefused as error:
+                    report, refused = error.report, True
+                    print_error(error)
+                reports.append(report)
+                rebuild = ()  # once: the other paths bring their documents to the store that was made anew
+                if not as_json:
+                    _show(path, report)
+    finally:
+        if as_json and reports:
+            print_json([report.to_json() for report in reports])
+    if refused:
+        raise click.exceptions.Exit(Exit.REFUSED)
     if any(report.failed or report.failed_before or report.unread for report in reports):
         raise click.exceptions.Exit(Exit.PARTLY)
 
@@ -85,7 +118,7 @@ def _show(path: Path, report: Report) -> None:
         (report.changed, "changed"),
         (report.unchanged, "unchanged"),
         (report.removed, "removed"),
-        (report.held, "gone but kept"),
+        (report.held, "gone but kept" + (" because of what could not be read" if report.unread else "")),
         (len(report.failed), "failed"),
         (report.failed_before, "failed before (--retry-failed tries them again)"),
         (len(report.unread), "could not be read"),
@@ -94,9 +127,11 @@ def _show(path: Path, report: Report) -> None:
     told = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing to do"
     if report.dry_run:
         told = f"it would be: {told}"
-    seconds = sum(report.seconds.values())
+    seconds = perf_counter() - report.started  # the stages overlap
     phases = ", ".join(f"{name} {value:.1f}" for name, value in report.seconds.items() if value >= 0.05)
-    click.echo(f"{path}: {told}; {report.chunks:,} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else ""))
+    click.echo(
+        f"{plain(str(path))}: {told}; {report.chunks:,} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else "")
+    )
     for estimate in report.to_embed:
         click.echo(f"  {_estimated(estimate)}")
     for store, count in sorted(report.lacking.items()):
@@ -104,11 +139,11 @@ def _show(path: Path, report: Report) -> None:
             f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True
         )
     for reason, count in sorted(report.skipped.items()):
-        click.echo(f"  {count} skipped: {reason}")
+        click.echo(f"  {count} skipped: {plain(reason)}")
     _list("failed", report.failed)
     _list("not read", report.unread)
-    if report.refused:
-        click.echo(f"  {report.refused}", err=True)
+    if report.dry_run and report.refused:
+        click.echo(f"  {plain(report.refused, keep=LINES)}", err=True)
 
 
 def _estimated(estimate: Estimate) -> str:
@@ -124,7 +159,9 @@ def _estimated(estimate: Estimate) -> str:
 
 def _list(what: str, problems: list[Problem]) -> None:
     for problem in problems[:SHOWN]:
-        click.echo(f"  {what}: {problem.locator or problem.id}: {problem.reason}", err=True)
+        # What was not read is the file itself.
+        line = problem_line(replace(problem, id=problem.locator or problem.id) if what == "not read" else problem)
+        click.echo(f"  {what}: {line}", err=True)
     if len(problems) > SHOWN:
         click.echo(f"  and {len(problems) - SHOWN} more {what}; --json lists them all", err=True)
 
@@ -137,7 +174,7 @@ def _list(what: str, problems: list[Problem]) -> None:
 )
 @click.option(
     "--sample",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=2**63 - 1),
     metavar="N",
     help="Instead of scanning all rows, fetch N of each store at random, and embed them again.",
 )
@@ -163,10 +200,10 @@ def _show_verified(report: VerifyReport, repair: bool) -> None:
     for store in report.stores:
         click.echo(_verdict(store))
         for what, examples in store.examples.items():
-            click.echo(f"  {store.name}: {what}: {', '.join(examples)}", err=True)
+            click.echo(f"  {store.name}: {what}: {plain(', '.join(examples))}", err=True)
         for reason in (store.card, store.incomplete, store.files):
             if reason:
-                click.echo(f"  {store.name}: {reason}", err=True)
+                click.echo(f"  {store.name}: {plain(reason, keep=LINES)}", err=True)
     for store in report.stores:
         if store.rebuild:
             why = "its files are damaged" if store.files else "most rows that were looked at are not as they should be"

@@ -36,50 +36,84 @@ WIDEST, NARROWEST = 24, 4
 """Characters of the bar: it gives way to what there is to say."""
 
 
+class _Speed:
+    """How fast a number changes, from the moments at which it did: vectors come in hundreds."""
+
+    def __init__(self, now: float) -> None:
+        self._seen: deque[tuple[float, float]] = deque([(now, 0.0)])
+
+    def tell(self, now: float, value: float) -> None:
+        if value != self._seen[-1][1]:
+            self._seen.append((now, value))
+            while len(self._seen) > 2 and now - self._seen[1][0] >= LONG_WINDOW:
+                self._seen.popleft()
+
+    def over(self, window: float, now: float) -> float:
+        *before, (last, value) = self._seen
+        if not before:
+            return 0.0
+        begin, start = next((one for one in reversed(before) if now - one[0] >= window), before[0])
+        # What stands still for longer than that has slowed down.
+        seconds = max(last - begin, now - last)
+        return (value - start) / seconds if seconds > 0 else 0.0
+
+
 class Meter:
     """Turns what an ingest tells into rates and times; one thread tells, another may ask."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._seen: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)])
+        self._chunks, self._embedded, self._done = (_Speed(self._began) for _ in range(3))
         self._lock = Lock()
+        # Files that were looked at and texts that were embedded when documents were last confirmed.
+        self._settled = (0, 0)
         self.latest: Progress | None = None
 
     def tell(self, progress: Progress) -> None:
         """Take note of the state of a run."""
-        now = self._clock()
-        self.latest = progress
+        now, before = self._clock(), self.latest
         with self._lock:
-            self._seen.append((now, progress.chunks, self.done()))
-            while len(self._seen) > 2 and now - self._seen[1][0] >= LONG_WINDOW:
-                self._seen.popleft()
+            self.latest = progress
+            if progress.new + progress.changed != (before.new + before.changed if before else 0):
+                self._settled = (progress.items, progress.embedded)
+            self._chunks.tell(now, progress.chunks)
+            self._embedded.tell(now, progress.embedded)
+            self._done.tell(now, self.done())
 
     def rate(self) -> float:
-        """Chunks a second, over the last seconds."""
-        return self._speed(1, WINDOW)
+        """Chunks a second over the last seconds: those that are embedded, where something is."""
+        progress = self.latest
+        embeds = progress is not None and (progress.embedded > 0 or progress.phase == "embed")
+        with self._lock:
+            return (self._embedded if embeds else self._chunks).over(WINDOW, self._clock())
 
     def left(self) -> float | None:
-        """Seconds until all items are looked at, at the speed of the last minute; None where that cannot be said."""
+        """Seconds until all files are in the index, at the speed of the last minute; None where that cannot be said."""
         progress = self.latest
         if progress is None or not progress.total:
             return None
-        speed = self._speed(2, LONG_WINDOW)
-        left = max(progress.total - self.done(), 0)
-        return left / speed if speed > 0 else None
-
-    def done(self) -> int:
-        """Items that were looked at whole: the last one may be a file of a million lines."""
-        return max(self.latest.items - 1, 0) if self.latest else 0
-
-    def _speed(self, index: Literal[1, 2], window: float) -> float:
-        now = self._clock()
         with self._lock:
-            seen = list(self._seen)
-        # From the last that is as old as the window, to now: what has stood still since has slowed down.
-        first = next((one for one in reversed(seen) if now - one[0] >= window), seen[0])
-        seconds = now - first[0]
-        return (seen[-1][index] - first[index]) / seconds if seconds > 0 else 0.0
+            speed = self._done.over(LONG_WINDOW, self._clock())
+        left = max(progress.total - self.done(), 0.0)
+        return left / speed if speed > 0 and (left or not progress.pending_bytes) else None
+
+    def done(self) -> float:
+        """Files whose documents are settled, and the part of those under way that is embedded."""
+        now = self.latest
+        if now is None:
+            return 0.0
+        documents = now.new + now.changed + now.unchanged + now.failed
+        # Of files with many documents it is not told where they end: the last may be one of a million lines.
+        many = documents > now.items
+        looked = max(now.items - 1, 0) if many or now.total == 1 else now.items
+        if not (now.pending_bytes or 0 < now.embedded < now.chunks):
+            return looked  # nothing is under way
+        files, texts = self._settled
+        settled = min(files if many else documents, looked)
+        waiting = now.chunks - texts
+        embedded = min(max(now.embedded - texts, 0) / waiting, 1.0) if waiting > 0 else 0.0
+        return settled + (looked - settled) * embedded
 
     def json(self) -> dict[str, Any]:
         """The state as JSON values."""
@@ -116,7 +150,7 @@ class Meter:
 
 def _files(progress: Progress) -> str:
     of = f"/{progress.total:,}" if progress.total else ""
-    return f"{progress.items:,}{of} file{'s' if (progress.total or progress.items) != 1 else ''}"
+    return f"{progress.items:,}{of} file{'s' if (progress.total or progress.items) != 1 else ''} read"
 
 
 def _short(number: float) -> str:
@@ -143,13 +177,13 @@ def _bytes(size: int) -> str:
 
 
 class _Bar:
-    """A bar of all files where their number is known, then as many facts as fit in the line."""
+    """A bar of the files that are done where their number is known, then as many facts as fit in the line."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.line(options.max_width, ascii_only=options.ascii_only)
+        yield self.line(min(options.max_width, _columns(console)), ascii_only=options.ascii_only)
 
     def line(self, width: int, *, ascii_only: bool = False) -> Text:
         from rich.text import Text
@@ -167,12 +201,20 @@ class _Bar:
                 told += f", {fact}"
         text = Text(no_wrap=True, overflow="ellipsis", end="")
         if bar and progress is not None:
-            full = min(bar, bar * self._meter.done() // progress.total)
+            full = min(bar, int(bar * self._meter.done() / progress.total))
             text.append(("#" if ascii_only else "━") * full, style="green")
             text.append(("." if ascii_only else "─") * (bar - full), style="dim")
             text.append(" ")
         text.append(told)
         return text
+
+
+def _columns(console: Console) -> int:
+    """How wide the terminal is: rich believes COLUMNS, and a bar that is wider leaves its remains on the screen."""
+    try:
+        return os.get_terminal_size(console.file.fileno()).columns or console.width
+    except (OSError, ValueError):
+        return console.width
 
 
 @contextmanager

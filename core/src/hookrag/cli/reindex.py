@@ -9,8 +9,9 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
+from hookrag.cli.index import GivenPath
 from hookrag.cli.progress import STYLES, Style, showing
-from hookrag.cli.terminal import print_json
+from hookrag.cli.terminal import plain, print_json, problem_line
 
 if TYPE_CHECKING:
     from hookrag.ingest import Report
@@ -21,12 +22,12 @@ SHOWN = 20
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=GivenPath())
 @config_option
 @pipeline_option
 @click.option("--drop-old", is_flag=True, help="Delete the generations that are not searched any more.")
 @click.option("--allow-partial", is_flag=True, help="Switch though some documents could not be taken.")
-@click.option("--prune", is_flag=True, help="Switch though documents of the index are not among those given.")
+@click.option("--prune", is_flag=True, help="Switch though documents or stores of the index are not among those given.")
 @click.option(
     "--progress",
     "style",
@@ -91,11 +92,11 @@ def _tell(paths: tuple[Path, ...], report: ReindexReport, as_json: bool) -> None
 
 def _filled(path: Path, report: Report) -> None:
     taken = report.new + report.changed + report.unchanged
-    click.echo(f"{path}: {taken:,} documents, {report.chunks:,} chunks, {sum(report.seconds.values()):.1f} s")
+    click.echo(f"{plain(str(path))}: {taken:,} documents, {report.chunks:,} chunks")
     for reason, count in sorted(report.skipped.items()):
-        click.echo(f"  {count} skipped: {reason}")
+        click.echo(f"  {count} skipped: {plain(reason)}")
     for what, problems in (("failed", report.failed), ("not read", report.unread)):
         for problem in problems[:SHOWN]:
-            click.echo(f"  {what}: {problem.locator or problem.id}: {problem.reason}", err=True)
+            click.echo(f"  {what}: {problem_line(problem)}", err=True)
         if len(problems) > SHOWN:
             click.echo(f"  and {len(problems) - SHOWN} more {what}; --json lists them all", err=True)

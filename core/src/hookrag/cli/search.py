@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
-from hookrag.cli.terminal import print_json, styled
+from hookrag.cli.terminal import plain, print_json, styled
 from hookrag.errors import HookragError
 
 if TYPE_CHECKING:
@@ -165,14 +165,14 @@ def _show(ranking: Ranking, explain: bool) -> None:
         return
     for rank, hit in enumerate(ranking.hits, 1):
         chunk = hit.chunk
-        head = styled(f"{rank:>3}  {chunk.document_id}:{chunk.start}-{chunk.end}", bold=True)
+        head = styled(f"{rank:>3}  {plain(chunk.document_id)}:{chunk.start}-{chunk.end}", bold=True)
         score = styled(f"{ranking.kind.name} {hit.score:.4g}", dim=True)
-        title = f"  {chunk.context}" if chunk.context else ""
+        title = f"  {plain(chunk.context)}" if chunk.context else ""
         click.echo(f"{head}{title}  {score}")
-        click.echo(f"     {_excerpt(chunk.text)}")
+        click.echo(f"     {plain(_excerpt(chunk.text))}")
         if explain:
             for part in hit.parts:
-                terms = f"  {', '.join(part.terms)}" if part.terms else ""
+                terms = f"  {plain(', '.join(part.terms))}" if part.terms else ""
                 click.echo(
                     styled(f"     {part.source}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
                 )

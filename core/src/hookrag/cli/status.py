@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
-from hookrag.cli.terminal import print_json, print_table
+from hookrag.cli.terminal import plain, print_json, print_table, problem_line
 
 if TYPE_CHECKING:
     from hookrag.ingest import Status
@@ -40,15 +40,14 @@ def _show(found: Status) -> None:
     for source, count in found.documents.items():
         if source or count:
             names = {"": "no known source, from a store that was taken over", ".": "the folder of the configuration"}
-            click.echo(f"{_documents(count)} of {names.get(source, source)}")
+            click.echo(f"{_documents(count)} of {names.get(source, plain(source))}")
     if found.stores:
         rows = [(one.name, *(str(n) for n in (one.documents, one.rows, one.owed, one.epoch))) for one in found.stores]
         print_table(("store", "documents", "rows", "owed", "epoch"), rows)
     if found.failed:
         click.echo(f"{_documents(len(found.failed))} failed; hookrag index --retry-failed PATH... tries again:")
     for problem in found.failed[:SHOWN]:
-        where = f" ({problem.locator})" if problem.locator and not problem.locator.endswith(problem.id) else ""
-        click.echo(f"  {problem.id}{where}: {problem.reason}")
+        click.echo(f"  {problem_line(problem)}")
     if len(found.failed) > SHOWN:
         click.echo(f"  and {len(found.failed) - SHOWN} more; --json lists them all")
     if found.unfinished and not found.writer:

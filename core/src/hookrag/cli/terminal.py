@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,12 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hookrag.ingest import Problem
+
+LINES = "\n\t"
+"""What `plain` keeps of a text that has lines of its own: a message, an answer."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def on_terminal() -> bool:
@@ -22,6 +29,29 @@ def on_terminal() -> bool:
 def styled(text: str, **look: Any) -> str:
     """The text in a colour or weight, unless NO_COLOR is set."""
     return text if os.environ.get("NO_COLOR") else click.style(text, **look)
+
+
+def plain(text: str, *, keep: str = "") -> str:
+    """The text with control characters and lone surrogates written as escapes, but those to `keep`.
+
+    Names of files and texts of documents are anybody's: raw, they could clear the screen or break a line in two.
+
+    >>> plain("a\\x1b[2J\\nb\\x9b"), plain("a\\x1b\\nb", keep="\\n")
+    ('a\\\\x1b[2J\\\\nb\\\\x9b', 'a\\\\x1b\\nb')
+    """
+    return _CONTROL.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def problem_line(problem: Problem) -> str:
+    """The document, where it is unless its id says that, and what is wrong with it.
+
+    >>> from hookrag.ingest import Problem
+    >>> problem_line(Problem("b7", "/srv/d.jsonl", "no text")), problem_line(Problem("a/b.pdf", "/srv/a/b.pdf", "no text"))
+    ('b7 (/srv/d.jsonl): no text', 'a/b.pdf: no text')
+    """
+    known = not problem.locator or f"/{problem.locator}".endswith(f"/{problem.id}")
+    where = "" if known else f" ({plain(problem.locator)})"
+    return f"{plain(problem.id)}{where}: {plain(problem.reason)}"
 
 
 def console() -> Console:
@@ -59,9 +89,9 @@ def print_error(error: BaseException) -> None:
     message = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    click.echo(f"{styled('error:', fg='red', bold=True)} {message}", err=True)
+    click.echo(f"{styled('error:', fg='red', bold=True)} {plain(message, keep=LINES)}", err=True)
     for note in getattr(error, "__notes__", ()):
-        click.echo(f"  {note}", err=True)
+        click.echo(f"  {plain(note, keep=LINES)}", err=True)
     if os.environ.get("HOOKRAG_DEBUG"):
         import traceback
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from hookrag.ingest.claims import check_identity
 from hookrag.ingest.failures import IngestStopped, RemovalRefused
 from hookrag.ingest.items import Item, Skipped, Unread
 from hookrag.ingest.lock import writer
 from hookrag.ingest.report import Estimate, Problem, Progress, Report, Status, StoreCheck, StoreStatus, VerifyReport
 from hookrag.ingest.run import Ingest, status
-from hookrag.ingest.target import Target, check_identity
+from hookrag.ingest.target import Target
 
 __all__ = [
     "Estimate",

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import sqlite3
+from collections.abc import Collection, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
+from pathlib import Path
 
-from hookrag.errors import HookragError, IngestRefused
+from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.ingest.calls import Stores
-from hookrag.ingest.journal import Journal, StoreRecord
+from hookrag.ingest.journal import JOURNAL, Journal, StoreRecord
 from hookrag.ingest.target import Flat, Target, identity_error
 from hookrag.values import Card
+
+
+def check_identity(folder: Path, targets: Sequence[Target]) -> None:
+    """Raise IdentityError where a store was made with other settings than it is opened with, or is not the one that was filled.
+
+    A store that was never written is fine, and so is one without a journal: the documents were indexed on another machine.
+    """
+    cards = [(target, target.store.card()) for target in targets]
+    error = identity_error([(target, card) for target, card in cards if card.owner], folder)
+    if error is not None:
+        raise error
+    filled = _filled(folder / JOURNAL)
+    for target, card in cards:
+        if not card.owner and target.name in filled:
+            raise IdentityError(
+                f"{target} is empty, but the journal in {folder} filled it: its folder was deleted, or its server emptied.\n"
+                f"Fill it again: hookrag index --rebuild {target.name} PATH..."
+            )
+
+
+def _filled(journal: Path) -> set[str]:
+    """The stores that hold documents by what the journal says; none where it cannot be read, which only an ingest minds."""
+    if not journal.exists():
+        return set()
+    with closing(sqlite3.connect(journal, timeout=10)) as db, suppress(sqlite3.Error):
+        sql = "SELECT name FROM store s WHERE EXISTS (SELECT 1 FROM placed p WHERE p.store = s.n AND p.key <> X'')"
+        return {name for (name,) in db.execute(sql)}
+    return set()
 
 
 def refusal(journal: Journal, target: Target, card: Card) -> HookragError | None:
@@ -59,7 +90,7 @@ def disagreement(journal: Journal, target: Target, card: Card) -> HookragError |
             f"{older} is older than {newer}: the store is at epoch {card.epoch}, the journal at {known.epoch}.\n"
             f"Was {'the store' if card.epoch < known.epoch else 'the journal'} restored from a backup or copied? {mend}"
         )
-    return identity_error(target, card, folder) if journal.has_rows(known.n) else None
+    return identity_error([(target, card)], folder) if journal.has_rows(known.n) else None
 
 
 def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_over: bool) -> dict[str, int]:
@@ -76,11 +107,12 @@ def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_ov
             f"the stores {', '.join(adopt)} belong to different journals: {', '.join(sorted(owners))}.\n"
             f"Take over one and fill the others again: hookrag index --take-over --rebuild {adopt[-1]} PATH..."
         )
+    apart = []
     for target in stores.targets:
         card = cards[target.name]
         error: HookragError | None
         if target.name in adopt:
-            error = identity_error(target, card, journal.path.parent)
+            error = identity_error([(target, card)], journal.path.parent)
         elif take_over and card.owner and card.owner != journal.uuid:
             wipe.add(target.name)
             continue
@@ -88,8 +120,13 @@ def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_ov
             error = stranger(journal, target, card) if card.owner not in ("", journal.uuid) else None
         else:
             error = refusal(journal, target, card)
-        if error is not None:
+        if isinstance(error, IdentityError):
+            apart.append((target, card))
+        elif error is not None:
             raise error
+    different = identity_error(apart, journal.path.parent)
+    if different is not None:
+        raise different
     for target in stores.targets:
         card = cards[target.name]
         if target.name in adopt:

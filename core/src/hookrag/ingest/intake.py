@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hookrag.errors import BudgetExceeded, DeadlineExceeded, ItemRejected
+from hookrag.errors import BudgetExceeded, DeadlineExceeded, HookragError, ItemRejected
 from hookrag.ingest.items import Item, Skipped, Unread, cleaned, content_key, digest, printable, readable
 from hookrag.ingest.journal import Journal, Known
 from hookrag.ingest.plans import Failure, ItemState, Settled
@@ -59,6 +59,7 @@ class Intake:
         self._report = report
         self._full = full
         self._batch = Batch()
+        self._entries = 0
 
     @property
     def size(self) -> int:
@@ -72,6 +73,7 @@ class Intake:
 
     def take(self, entry: Entry) -> None:
         """Find out what an entry of the source needs, and add it to the batch."""
+        self._entries += 1
         match entry:
             case Unread():
                 self._unread(entry.id, entry.locator, entry.reason)
@@ -84,6 +86,11 @@ class Intake:
                 self._item(entry)
             case Document():
                 self._single(entry)
+            case _:
+                raise HookragError(
+                    f"got {type(entry).__name__} as entry {self._entries} of the documents: expected a Document, "
+                    f"or an Item, Unread or Skipped of a source of files"
+                )
 
     def _unread(self, id: str, locator: str, reason: str) -> None:
         self._report.unread.append(Problem(printable(id), printable(locator), printable(reason)))
@@ -110,7 +117,7 @@ class Intake:
             ready, surrogates = cleaned(document)
             content = content_key(ready)
         except ItemRejected as error:
-            id = printable(document.id)
+            id = printable(str(document.id))
             n = self._journal.item(self._source, id)[0]
             if n:
                 self._journal.see_item(n, loaded=False)
@@ -143,7 +150,7 @@ class Intake:
             ready, surrogates = cleaned(document)
             content = content_key(ready)
         except ItemRejected as error:
-            self._fail(state, printable(document.id), b"", str(error))
+            self._fail(state, printable(str(document.id)), b"", str(error))
             return
         self._report.surrogates += surrogates
         if self._journal.see(ready.id):
@@ -209,9 +216,10 @@ def timed(report: Report, entries: Iterator[T]) -> Iterator[T]:
     """The same, with the time it takes to get them counted as reading."""
     while True:
         with report.timed("read"):
-            entry = next(entries, None)
-        if entry is None:
-            return
+            try:
+                entry = next(entries)
+            except StopIteration:
+                return
         yield entry
 
 

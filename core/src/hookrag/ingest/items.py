@@ -79,6 +79,13 @@ def cleaned(document: Document) -> tuple[Document, int]:
 
     Raises ItemRejected for an id that UTF-8 cannot hold: replaced, it could be the id of another document.
     """
+    for name, value in (("id", document.id), ("text", document.text), ("title", document.title)):
+        if not isinstance(value, str):
+            raise ItemRejected(f"{name} of document {document.id!r}: expected text, got {type(value).__name__}")
+    if not isinstance(document.metadata, Mapping):
+        raise ItemRejected(
+            f"metadata of document {document.id!r}: expected a mapping, got {type(document.metadata).__name__}"
+        )
     if not document.id or document.id != printable(document.id):
         raise ItemRejected(f"document id {document.id!r}: expected text that is not empty and that UTF-8 can hold")
     text, in_text = _cleaned_text(document.text)

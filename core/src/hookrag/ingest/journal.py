@@ -29,7 +29,9 @@ from hookrag.ingest import formats
 from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.target import Flat
 
+JOURNAL = "journal.sqlite3"
 _APPLICATION = 0x686F6F6B
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -92,6 +94,22 @@ class Known:
     source: int
 
 
+class JournalDamaged(IngestStopped):
+    """The file of the journal is not what SQLite wrote: the same command again does not help."""
+
+
+def failure(path: Path, what: str, error: sqlite3.Error) -> IngestStopped:
+    """The error for what SQLite says of the journal at `path` when `what` was tried; a JournalDamaged names the way out."""
+    told = f"the journal {path} cannot be {what}: {error}"
+    # Python finds texts that are no UTF-8 by itself, and gives no code for them.
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED or "Could not decode to UTF-8" in str(error):
+        return JournalDamaged(
+            f"{told}.\nIts file is damaged. Move it away, with the files beside it that begin with its name, then have it made "
+            f"anew from the stores: hookrag index --take-over PATH..."
+        )
+    return IngestStopped(told)
+
+
 class Journal:
     """The open journal of the index in a folder, or one in memory in its place; close it in the thread that opened it."""
 
@@ -103,7 +121,7 @@ class Journal:
             self._prepare()
         except sqlite3.DatabaseError as error:
             self.db.close()
-            raise IngestStopped(f"the journal {path} cannot be opened: {error}") from error
+            raise failure(path, "opened", error) from error
         except BaseException:
             self.db.close()
             raise
@@ -153,8 +171,8 @@ class Journal:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 raise
-        except sqlite3.OperationalError as error:
-            raise IngestStopped(f"the journal {self.path} cannot be written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise failure(self.path, "written", error) from error
         self.fault(f"{name}: after")
 
     def one(self, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:

@@ -28,6 +28,13 @@ _GONE = f"""
 {_UNIVERSE} AND CASE WHEN s.n IS NULL THEN 1
     WHEN s.loaded THEN NOT EXISTS (SELECT 1 FROM temp.seen WHERE id = d.id) ELSE 0 END
 """
+# While something could not be read: what may be there instead stays. Removed is what is named by a file that is gone, and when
+# pruning everything outside of what was not read.
+_SURE = """
+AND (:prune OR s.n IS NULL AND (d.id = i.id OR substr(d.id, 1, length(i.id) + 1) = i.id || '#'))
+AND NOT EXISTS (
+    SELECT 1 FROM temp.unread u WHERE u.id = '.' OR i.id = u.id OR substr(i.id, 1, length(u.id) + 1) = u.id || '/')
+"""
 
 
 def remove_gone(journal: Journal, settings: Settings, report: Report, source: int, before: int) -> None:
@@ -41,20 +48,26 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
     }  # fmt: skip
     db = journal.db
     device = os.stat(settings.root).st_dev if settings.root is not None and settings.root.exists() else None
-    (gone,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
+    (all_gone,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
+    which, gone = _GONE, all_gone
+    if report.unread and all_gone:
+        db.execute("CREATE TEMP TABLE unread (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        unread = ((problem.id.rstrip("/"),) for problem in report.unread)
+        db.executemany("INSERT OR IGNORE INTO temp.unread VALUES (?)", unread)
+        which = _GONE + _SURE
+        (gone,) = db.execute(f"SELECT count(*) {which}", bound).fetchone()
+        report.held = all_gone - gone
     if gone:
         (known,) = db.execute(f"SELECT count(*) {_UNIVERSE}", bound).fetchone()
         listing = "SELECT device FROM listing WHERE source = ? AND under = ?"
         found = db.execute(listing, (source, settings.under)).fetchone()
         reason = "" if settings.prune else _unbelievable(report, gone, known, found[0] if found else None, device)
-        if report.unread:
-            report.held = gone
-        elif reason:
-            report.held = gone
+        if reason:
+            report.held = all_gone
             where = f"{settings.under} of {settings.source}" if settings.under else settings.source
             if settings.source == ".":
                 where = settings.under or "the folder of the configuration"
-            names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT 10", bound)]
+            names = [id for (id,) in db.execute(f"SELECT d.id {which} ORDER BY d.id LIMIT 10", bound)]
             listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
             report.refused = (
                 f"{gone} of {known} documents of {where} are gone, and {reason}: they were not removed. "
@@ -64,10 +77,10 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
                 raise RemovalRefused(report.refused, report)
         else:
             report.removed = gone
-    if settings.dry_run or report.held:
+    if settings.dry_run or report.refused:
         return
     if gone:
-        db.execute(f"CREATE TEMP TABLE gone AS SELECT d.n {_GONE}", bound)
+        db.execute(f"CREATE TEMP TABLE gone AS SELECT d.n {which}", bound)
         for start in range(0, gone, AT_ONCE):
             part = db.execute("SELECT n FROM temp.gone WHERE rowid > ? ORDER BY rowid LIMIT ?", (start, AT_ONCE))
             plans.remove(journal, [n for (n,) in part])

@@ -145,8 +145,9 @@ class StoreCheck:
     `wrong`: rows with another check; `doubled`: ids the scan met more than once; `foreign`: rows of other owners, which are
     left alone. `compared` rows were fetched: of those, `damaged` have a text or vectors that were not sent, and to `drifted`
     the embedder gives other vectors than those that were. `examples` names a few of each. `files` says what the store found
-    in checking its own files. `rebuild`: so much is damaged or has drifted that only filling the store again mends it.
-    `card` says why an ingest would refuse the store, "" if it would not; `incomplete` why the findings cannot be trusted.
+    in checking its own files, or in opening them: then nothing of it was compared. `rebuild`: so much is damaged or has
+    drifted that only filling the store again mends it. `card` says why an ingest would refuse the store, "" if it would not;
+    `incomplete` why the findings cannot be trusted.
     """
 
     name: str

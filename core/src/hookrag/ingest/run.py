@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
@@ -13,23 +14,23 @@ from hookrag.ingest import formats, plans, verify
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.items import Item, Skipped, Unread
-from hookrag.ingest.journal import Journal
+from hookrag.ingest.journal import JOURNAL, Journal, JournalDamaged, failure
 from hookrag.ingest.lock import locked, writer
 from hookrag.ingest.report import Problem, Progress, Report, Status, StoreStatus, VerifyReport
 from hookrag.ingest.session import Session, Settings
 from hookrag.ingest.target import Target
 from hookrag.values import Document
 
-JOURNAL = "journal.sqlite3"
+T = TypeVar("T")
 
 
 class Ingest:
     """Brings documents into stores so that nothing is lost, doubled or left behind, whenever a run is cut off.
 
     `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value
-    is of another type fails. At most three times `batch_bytes` characters of text are on their way. A failure that may pass is
-    tried again for `patience` seconds. `fault` is called with a name before and after each transaction and each call of a
-    store, for tests.
+    is of another type fails. At most three times `batch_bytes` characters of text are on their way: a mebibyte unless given,
+    or what takes an embedder some seconds. A failure that may pass is tried again for `patience` seconds. `fault` is called
+    with a name before and after each transaction and each call of a store, for tests.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Ingest:
         *,
         fields: Mapping[str, FieldType] | None = None,
         progress: Callable[[Progress], None] | None = None,
-        batch_bytes: int = 2**20,
+        batch_bytes: int | None = None,
         patience: float = 120.0,
         fault: Callable[[str], None] = lambda place: None,
     ) -> None:
@@ -99,7 +100,7 @@ class Ingest:
         try:
             if not settings.dry_run:
                 journal.begin_run(settings.source)
-            session.run(documents)
+            session.run(_given(documents))
         except KeyboardInterrupt as error:
             error.add_note(_resumable("interrupted", session.report))
             raise
@@ -108,7 +109,7 @@ class Ingest:
                 journal.end_run("refused")
             raise
         except (IngestStopped, sqlite3.Error) as error:
-            stopped = _stopped(error, session)
+            stopped = _stopped(error, journal, session)
             _forgive(journal, session)
             raise stopped from error
         except HookragError as error:
@@ -129,10 +130,13 @@ class Ingest:
         missing rows are marked, so that the next run writes those rows again. A store that is at another epoch than
         the journal (one of the two was restored) is brought into step. Nothing is repaired after a scan that was cut short, in
         a store that is not this index's, or where most of the rows that were looked at are damaged or have drifted: such a
-        store has to be rebuilt. Raises IndexLocked while another process writes.
+        store has to be rebuilt, and so has one that cannot be opened; the others are compared and repaired all the same. Raises
+        IndexLocked while another process writes; IngestStopped where the journal cannot be read.
         """
-        if sample is not None and (deep or sample < 1):
-            raise ValueError(f"sample must be at least 1 and not be combined with deep, got {sample}")
+        if sample is not None and (deep or not isinstance(sample, int) or not 1 <= sample < 2**63):
+            raise ValueError(
+                f"sample must be a whole number from 1 to 2**63 - 1 and not be combined with deep, got {sample!r}"
+            )
         how = verify.How(sample, deep, repair, self._patience)
         with self._writing() as journal:
             return verify.verify(journal, Stores(self._targets, patience=self._patience, fault=self._fault), how)
@@ -154,6 +158,14 @@ class Ingest:
                 journal.close()
 
 
+def _given(documents: Iterable[T]) -> Iterator[T]:
+    """The documents; what SQLite says of a database that they come from is not taken for the journal's."""
+    try:
+        yield from documents
+    except sqlite3.Error as error:
+        raise IngestStopped(f"the source of the documents failed: {error}") from error
+
+
 def _resumable(how: str, report: Report) -> str:
     return (
         f"indexing was {how}: {report.new} new and {report.changed} changed documents are in the index, "
@@ -161,8 +173,13 @@ def _resumable(how: str, report: Report) -> str:
     )
 
 
-def _stopped(error: Exception, session: Session) -> IngestStopped:
-    stopped = IngestStopped(f"{error}\n{_resumable('stopped', session.report)}")
+def _stopped(error: Exception, journal: Journal, session: Session) -> IngestStopped:
+    if isinstance(error, sqlite3.Error):
+        error = failure(journal.path, "used", error)
+    if isinstance(error, JournalDamaged):  # the same command again would stop again
+        stopped: IngestStopped = JournalDamaged(str(error))
+    else:
+        stopped = IngestStopped(f"{error}\n{_resumable('stopped', session.report)}")
     stopped.report = session.report
     return stopped
 
@@ -183,6 +200,9 @@ def status(folder: Path) -> Status:
         return Status({}, (), (), 0, writer(folder), "")
     db = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
+        if not _readable(db, path):
+            db.close()
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
         db.execute("PRAGMA query_only = 1")
         db.execute("BEGIN")
         (found,) = db.execute("PRAGMA user_version").fetchone()
@@ -215,6 +235,26 @@ def status(folder: Path) -> Status:
             holder, f"{outcome} at {ended}" if outcome else "",
         )  # fmt: skip
     except sqlite3.DatabaseError as error:
-        raise IngestStopped(f"the journal {path} cannot be read: {error}") from error
+        raise failure(path, "read", error) from error
     finally:
         db.close()
+
+
+def _readable(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether SQLite has what it needs beside the journal to read it; False where it needs none, because nothing is in its log.
+
+    On a read-only file system it cannot make the files by which processes that read and write know of each other.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        db.execute("PRAGMA user_version")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+            raise
+        if log.exists() and log.stat().st_size:
+            raise IngestStopped(
+                f"the journal {path} cannot be read: {error}. What was written last is still in {log}, which is read only "
+                f"where {path.parent} can be written: make that folder writable, or copy it to where it can"
+            ) from error
+        return False
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
@@ -21,6 +21,7 @@ from hookrag.ingest.journal import Journal
 from hookrag.ingest.plans import Failure, Planned, Settled
 from hookrag.ingest.prepare import Prepared, Preparer, Work
 from hookrag.ingest.report import Phase, Problem, Progress, Report
+from hookrag.ingest.target import Target
 from hookrag.request import current, serving
 
 TELL_SECONDS = 0.5
@@ -40,7 +41,7 @@ class Settings:
     take_over: bool
     rebuild: Collection[str]
     fields: Mapping[str, FieldType]
-    batch_bytes: int
+    batch_bytes: int | None
     patience: float
     progress: Callable[[Progress], None] | None
 
@@ -130,11 +131,9 @@ class Session:
             journal, stores, self._numbers, fields=settings.fields, patience=settings.patience, report=self.report,
             fail=self._fail, streaks=self.streaks,
         )  # fmt: skip
-        # The vectors of every token are some hundred times as large as the text.
-        multi = any("multi" in target.embed_key for target in stores.targets)
         self._intake = Intake(
             journal, stores.targets, self._numbers, source=self._source, retry_failed=settings.retry_failed,
-            limit=settings.batch_bytes // 16 if multi else settings.batch_bytes, report=self.report, full=self._full,
+            limit=settings.batch_bytes or _batch_bytes(stores.targets), report=self.report, full=self._full,
         )  # fmt: skip
 
     def _tell(self, phase: Phase) -> None:
@@ -233,3 +232,10 @@ class Session:
         with self.report.timed("write"):
             for target in self._stores.targets:
                 self._stores.pay(self._journal, target, self._numbers[target.name])
+
+
+def _batch_bytes(targets: Sequence[Target]) -> int:
+    """So little that a run that is cut off loses some seconds of embedding; the vectors of every token take much room, too."""
+    if any("multi" in target.embed_key for target in targets):
+        return 2**16
+    return 2**18 if any(target.embed_key for target in targets) else 2**20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,25 +51,17 @@ def differing(old: Flat, new: Flat) -> list[str]:
     ]
 
 
-def identity_error(target: Target, card: Card, folder: Path) -> IdentityError | None:
-    """The error for a store whose rows were made in another way than new ones would be; None where they agree."""
-    lines = differing(card.identity, target.identity)
-    if not lines:
+def identity_error(pairs: Iterable[tuple[Target, Card]], folder: Path) -> IdentityError | None:
+    """The error for stores whose rows were made in another way than new ones would be; None where all agree."""
+    text, names = [], []
+    for target, card in pairs:
+        lines = differing(card.identity, target.identity)
+        if lines:
+            names.append(target.name)
+            text += [f"{target} of the index in {folder} was made with other settings:", *lines[:5]]
+            text += [f"  and {len(lines) - 5} more"] if len(lines) > 5 else []
+    if not names:
         return None
-    more = [f"  and {len(lines) - 5} more"] if len(lines) > 5 else []
-    text = [
-        f"{target} of the index in {folder} was made with other settings:",
-        *lines[:5],
-        *more,
-        f"Set them back, or make its rows anew: hookrag index --rebuild {target.name} PATH...",
-    ]
+    which, rebuild = ("its" if len(names) == 1 else "their"), " ".join(f"--rebuild {name}" for name in names)
+    text.append(f"Set them back, or make {which} rows anew: hookrag index {rebuild} PATH...")
     return IdentityError("\n".join(text))
-
-
-def check_identity(folder: Path, targets: Sequence[Target]) -> None:
-    """Raise IdentityError where a store was made with other settings than it is opened with; a store never written is fine."""
-    for target in targets:
-        card = target.store.card()
-        error = identity_error(target, card, folder) if card.owner else None
-        if error is not None:
-            raise error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from hookrag.errors import HookragError
+from hookrag.errors import HookragError, IdentityError
 from hookrag.ingest import claims, plans, recheck
 from hookrag.ingest.calls import Stores
 from hookrag.ingest.failures import IngestStopped
-from hookrag.ingest.journal import Journal
+from hookrag.ingest.journal import Journal, failure
 from hookrag.ingest.report import StoreCheck, VerifyReport
 from hookrag.ingest.target import Target
 from hookrag.values import Card
@@ -69,13 +70,45 @@ class _Fetched:
 
 def verify(journal: Journal, stores: Stores, how: How) -> VerifyReport:
     """What each store holds, compared with what it should; with `repair`, made ready for the next run to mend."""
-    if how.repair and plans.recover(journal):
-        stores.settle()
-    return VerifyReport([_store(journal, stores, target, how) for target in stores.targets])
+    try:
+        cards = [_card(stores, target) for target in stores.targets]
+        pairs = list(zip(stores.targets, cards, strict=True))
+        usable = [target for target, card in pairs if isinstance(card, Card)]
+        if how.repair and plans.recover(journal) and usable:
+            stores.settle(*usable)
+        return VerifyReport(
+            [
+                _store(journal, stores, target, card, how)
+                if isinstance(card, Card)
+                else _unusable(journal, target, card)
+                for target, card in pairs
+            ]
+        )
+    except sqlite3.DatabaseError as error:
+        raise failure(journal.path, "read", error) from error
 
 
-def _store(journal: Journal, stores: Stores, target: Target, how: How) -> StoreCheck:
-    card = stores.card(target)
+def _card(stores: Stores, target: Target) -> Card | IngestStopped | IdentityError:
+    """The store's card, or why it cannot even give that: the other stores are looked at all the same."""
+    try:
+        return stores.card(target)
+    except (IngestStopped, IdentityError) as error:
+        return error
+
+
+def _unusable(journal: Journal, target: Target, error: IngestStopped | IdentityError) -> StoreCheck:
+    known, cause = journal.store(target.name), error.__cause__
+    (expected,) = journal.one(f"SELECT count(*) {_EXPECTED}", (known.n if known else 0,))
+    found = StoreCheck(target.name, expected=expected)
+    if isinstance(error, IdentityError):
+        return replace(found, card=str(error))
+    # What may pass, is not said by the store itself, or comes of the file system's refusal is no damage to its files.
+    if target.check is None or type(cause) is not HookragError or isinstance(cause.__cause__, OSError):
+        return replace(found, incomplete=str(error))
+    return replace(found, files=str(cause), rebuild=True)
+
+
+def _store(journal: Journal, stores: Stores, target: Target, card: Card, how: How) -> StoreCheck:
     strange = claims.stranger(journal, target, card)
     error = strange or claims.disagreement(journal, target, card)
     known = journal.store(target.name)
@@ -104,12 +137,14 @@ def _store(journal: Journal, stores: Stores, target: Target, how: How) -> StoreC
             return found
         _repair(journal, stores, target, card)
         return replace(found, repaired=True)
-    except sqlite3.OperationalError as error:
-        raise IngestStopped(f"{target} could not be compared with the journal {journal.path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise failure(journal.path, f"compared with {target}", error) from error
     finally:
-        if journal.db.in_transaction:
-            journal.db.execute("ROLLBACK")
-        journal.db.execute("DETACH DATABASE scan")
+        # A statement that met damage holds it: that error is told, and the connection is closed.
+        with suppress(sqlite3.DatabaseError):
+            if journal.db.in_transaction:
+                journal.db.execute("ROLLBACK")
+            journal.db.execute("DETACH DATABASE scan")
 
 
 def _scan(journal: Journal, stores: Stores, target: Target) -> _Scan:

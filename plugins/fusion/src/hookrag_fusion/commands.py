@@ -22,8 +22,8 @@ BATCH = 64
               help='Queries, one {"_id": ..., "text": ...} a line.')  # fmt: skip
 @click.option("--qrels", "qrels_file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Judgements: query, document and gain, tab-separated.")  # fmt: skip
-@click.option("-c", "--config", type=click.Path(path_type=Path), default=Path("hookrag.toml"), show_default=True,
-              help="The configuration.")  # fmt: skip
+@click.option("-c", "--config", type=click.Path(path_type=Path),
+              help="The configuration; without it, hookrag.toml here or in a folder above.")  # fmt: skip
 @click.option("--pipeline", default="default", show_default=True, help="Which [pipelines.*] to use.")
 @click.option("--legs", required=True, metavar="NAME,NAME", help="The retrievers to fuse, as in dense,bm25.")
 @click.option("--depth", default=100, show_default=True, type=click.IntRange(1), help="Hits of each leg.")
@@ -31,7 +31,7 @@ BATCH = 64
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Parts of the cross-validation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def learn_weights(
-    queries_file: Path, qrels_file: Path, config: Path, pipeline: str, legs: str, depth: int, k: int, folds: int,
+    queries_file: Path, qrels_file: Path, config: Path | None, pipeline: str, legs: str, depth: int, k: int, folds: int,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Learn the weights of fusers from judged queries.
@@ -41,6 +41,10 @@ def learn_weights(
     names = [name.strip() for name in legs.split(",") if name.strip()]
     if len(names) < 2:
         raise click.UsageError(f"--legs needs two retrievers or more, as in dense,bm25, got {legs!r}")
+    if len(set(names)) < len(names):
+        raise click.UsageError(
+            f"--legs names a retriever twice, and weights of the same hits say nothing, got {legs!r}"
+        )
     qrels = read_qrels(qrels_file)
     asked = [query for query in read_queries(queries_file) if query.id in qrels]
     if len(asked) < folds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hookrag_segments.content import Columns
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from hookrag_lexical.columns import layout
 
-POSTINGS = 1 << 20
+POSTINGS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _live_counts(source: Source, table: _Table) -> NDArray[np.int64]:
 
 
 def _blocks(bounds: Array) -> Iterator[tuple[int, int]]:
-    """Ranges of keys with about a million postings each, or a single key with more."""
+    """Ranges of keys with about so many postings each, or a single key with more."""
     first, last = 0, len(bounds) - 1
     while first < last:
         end = int(np.searchsorted(bounds, bounds[first] + POSTINGS, side="right")) - 1
@@ -96,6 +97,9 @@ def _postings(sources: Sequence[Source], table: _Table, keys: Array) -> Iterator
         kept[kept] = keys[at[kept]] == own[kept]
         totals[at[kept]] += np.diff(source.segment[table.bounds])[kept]
     for first, end in _blocks(offsets(totals)):
+        if end == first + 1:
+            yield from _of_one_key(sources, table, keys[first])
+            continue
         parts: list[tuple[Array, Array, Array]] = []
         for source in sources:
             own, bounds = source.segment[table.keys], source.segment[table.bounds]
@@ -112,3 +116,18 @@ def _postings(sources: Sequence[Source], table: _Table, keys: Array) -> Iterator
         yield rows[order], values[order]
         for source in sources:
             source.segment.data.forget()
+
+
+def _of_one_key(sources: Sequence[Source], table: _Table, key: Any) -> Iterator[tuple[Array, Array]]:
+    """Rows and values of one key, which may have very many: nothing has to be sorted."""
+    for source in sources:
+        segment = source.segment
+        at = int(np.searchsorted(segment[table.keys], key))
+        if at == len(segment[table.keys]) or segment[table.keys][at] != key:
+            continue
+        first, end = int(segment[table.bounds][at]), int(segment[table.bounds][at + 1])
+        for start in range(first, end, POSTINGS):
+            stop = min(start + POSTINGS, end)
+            rows = source.number[segment[table.rows][start:stop]]
+            yield rows[rows >= 0], segment[table.values][start:stop][rows >= 0]
+        segment.data.forget()

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 MAGIC = b"hookrag1"
 ALIGNMENT = 64
-BLOCK = 1 << 23
+BLOCK = 1 << 20
 Array = NDArray[Any]
 Layout = Mapping[str, tuple[str, int]]
 
@@ -42,7 +42,7 @@ def damaged(path: Path, got: str, expected: str) -> NoReturn:
     """Raise the error that every damaged file ends in."""
     raise HookragError(
         f"{path} is damaged: got {got}, expected {expected}. Restore the folder {path.parent} from a backup, or delete it and "
-        "index again"
+        "fill the store again by its name: hookrag index --rebuild NAME PATH..."
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hookrag import Card, HookragError
+from hookrag import Card, IdentityError
 
 from hookrag_segments.files import File, damaged, digest, fsync_folder
 
@@ -55,7 +55,10 @@ class Manifest:
 
 
 def read(folder: Path, kind: Kind) -> Manifest:
-    """The manifest of a folder. Raises FileNotFoundError; HookragError where it is damaged, newer or of another store."""
+    """The manifest of a folder.
+
+    Raises FileNotFoundError; HookragError where it is damaged; IdentityError where it is newer or of another store.
+    """
     path = folder / NAME
     text = path.read_bytes()
     body, _, check = text.rpartition(b"\n")
@@ -65,7 +68,7 @@ def read(folder: Path, kind: Kind) -> Manifest:
     except (ValueError, TypeError, KeyError):
         damaged(path, f"{len(text)} bytes that are no manifest", "JSON with a format")
     if not isinstance(number, int) or not 1 <= number <= FORMAT:
-        raise HookragError(
+        raise IdentityError(
             f"{path} has format {number!r}, expected 1 to {FORMAT}: it was written by a newer version of {kind.package}; "
             "install that version"
         )
@@ -74,7 +77,7 @@ def read(folder: Path, kind: Kind) -> Manifest:
     for older in range(number, FORMAT):
         content = _MIGRATIONS[older](content)
     if content["store"] != kind.name:
-        raise HookragError(
+        raise IdentityError(
             f"{path} belongs to a store {content['store']!r}, expected {kind.name!r}: give each store a folder of its own"
         )
     return _from_json(content)

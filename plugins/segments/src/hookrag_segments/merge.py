@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 8
 MIN_MERGED = 4
-ROWS = 1 << 17
+ROWS = 1 << 15
 
 
 def tiered(live: Sequence[int], dead: Sequence[int]) -> list[list[int]]:
@@ -185,7 +185,7 @@ def _order(sources: Sequence[Source]) -> Iterator[Array]:
 
 def _metadata(sources: Sequence[Source]) -> tuple[Array, list[Array], list[Ints]]:
     """The digests of all metadata in use, the new code of each code of a source, and which entries each source gives."""
-    used = [np.unique(source.segment["meta"][source.live]) for source in sources]
+    used = [_used(source) for source in sources]
     found = [source.segment["meta_hash"][codes] for source, codes in zip(sources, used, strict=True)]
     hashes, first = np.unique(np.concatenate(found), return_index=True)
     codes = [np.searchsorted(hashes, source.segment["meta_hash"]).astype(np.int32) for source in sources]
@@ -196,6 +196,14 @@ def _metadata(sources: Sequence[Source]) -> tuple[Array, list[Array], list[Ints]
         for part, (at, stop) in zip(used, pairwise(starts), strict=True)
     ]
     return hashes, codes, picks
+
+
+def _used(source: Source) -> Ints:
+    """The codes of metadata that live rows have, ascending."""
+    seen = np.zeros(len(source.segment["meta_hash"]), dtype=np.bool_)
+    for rows in source.blocks():
+        seen[source.segment["meta"][rows]] = True
+    return np.flatnonzero(seen)
 
 
 def _gathered_metadata(sources: Sequence[Source], hashes: Array, picks: Sequence[Ints]) -> Iterator[tuple[str, Array]]:
