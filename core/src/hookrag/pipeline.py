@@ -109,10 +109,10 @@ class Pipeline:
         pipeline: str = "default",
         plugins: Mapping[str, object] | None = None,
     ) -> Pipeline:
-        """The pipeline that a file or a dictionary of the same shape describes; in a dictionary `use` may be a class. Without one it is
-        `hookrag.toml` here or in a folder above.
+        """The pipeline that a file or a dictionary of the same shape describes; in a dictionary `use` may be a class.
 
-        `plugins` are modules or objects with registration hooks that count as installed. Raises ConfigError with every problem.
+        Without one it is `hookrag.toml` here or in a folder above. `plugins` are modules or objects with registration hooks
+        that count as installed. Raises ConfigError with every problem.
         """
         config = assemble.read(source)
         catalogue = Catalogue.installed(plugins)
