@@ -36,8 +36,10 @@ layers: $(VENV)/.test
 	@tail -n 2 $(VENV)/layers.log
 
 soak: $(VENV)/.test
-	@HOOKRAG_HISTORIES=4000 HOOKRAG_SOAK=1 $(BIN)/python -m pytest --quiet --timeout=0 core/tests/ingest/test_history.py \
-		core/tests/ingest/test_machine.py core/tests/ingest/test_power.py tests/faults plugins/*/tests/test_*crash*.py \
+	@$(PIP) install -qq --constraint constraints.txt milvus
+	@HOOKRAG_HISTORIES=4000 HOOKRAG_SOAK=1 HOOKRAG_MILVUS_SERVER=$(abspath $(BIN)/milvus-server) \
+		$(BIN)/python -m pytest --quiet --timeout=0 core/tests/ingest/test_history.py core/tests/ingest/test_machine.py \
+		core/tests/ingest/test_power.py tests/faults plugins/milvus plugins/*/tests/test_*crash*.py \
 		plugins/*/tests/test_*process*.py plugins/*/tests/test_*fault*.py
 
 bench: $(VENV)/.demo
