@@ -119,8 +119,8 @@ def test_a_byte_that_turned_over_in_a_file(folder: Path) -> None:
     assert found["terms"]["files"]
     assert (found["terms"]["damaged"], found["terms"]["rebuild"], found["vectors"]["ok"]) == (1, True, True)
     assert (
-        "terms: its files are damaged: fill it again with hookrag index --rebuild terms PATH..."
-        in run("verify", "--deep", "--repair", code=1).stderr
+        "terms: its files are damaged: restore its folder from a backup, or delete it and fill it again with "
+        "hookrag index --rebuild terms PATH..." in run("verify", "--deep", "--repair", code=1).stderr
     )
     run("index", "--rebuild", "terms", "docs")
     assert all(store["ok"] for store in checked("--deep").values())

@@ -254,10 +254,13 @@ class Reindexing:
     def _check_filled(self, following: int, report: ReindexReport, *, allow_partial: bool, prune: bool) -> None:
         kept = f"Generation {self.generation} of the index in {self.folder} is searched as before"
         if report.verified is not None and not report.verified.ok:
-            bad = ", ".join(f"[stores.{store.name}]" for store in report.verified.stores if not store.ok)
+            bad = [store for store in report.verified.stores if not store.ok]
+            mend = "It was repaired as far as it can be:"
+            if any(store.rebuild for store in bad):
+                mend = f"Its files are damaged: delete the folder {place(self.folder, following)}, which nothing searches, and"
             raise SwitchRefused(
-                f"generation {following} does not hold what was written to it: {bad}. It was repaired as far as it can be: "
-                f"run the same command again. {kept}.",
+                f"generation {following} does not hold what was written to it: "
+                f"{', '.join(f'[stores.{store.name}]' for store in bad)}. {mend} run the same command again. {kept}.",
                 report,
             )
         problems = sum(len(one.failed) + one.failed_before + len(one.unread) for one in report.reports)
@@ -345,15 +348,15 @@ class Reindexing:
                 check_identity(folder, targets_of(stores))
                 return False
             except IdentityError as error:
-                apart, mine = [store for store in stores if _served(store)], owner_of(folder)
-                for store in apart:
+                elsewhere, mine = [store for store in stores if _served(store)], owner_of(folder)
+                for store in elsewhere:
                     owner = store.card().owner
                     if owner not in ("", mine):
                         raise IngestRefused(
                             f"{store.step} belongs to another journal: the owner of its generation {following} is {owner}, "
                             f"the journal in {folder} is {mine}. Give this index a store of its own"
                         ) from error
-            self._drop(following, apart)
+            self._drop(following, elsewhere)
         return True
 
     # Stores.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hookrag import (
+    HookragError,
     IngestRefused,
     RowKey,
 )
@@ -90,6 +92,41 @@ def test_what_a_store_lost_is_found_before_the_switch_and_mended_by_the_same_cal
     report = reindex(config, docs)
     assert (report.generation, report.reports[0].written) == (2, 1)
     assert found(config) == [MOON, SUN]
+
+
+class Broken(OnDisk):
+    """Has its files damaged once, when generation 2 is filled."""
+
+    def sync(self) -> None:
+        super().sync()
+        once = self.path.parents[2] / "broken"
+        if "2" in self.path.parts and not once.exists():
+            once.touch()
+            (self.path / "damaged").touch()
+
+    def card(self) -> Any:
+        if (self.path / "damaged").exists():
+            raise HookragError("a file is cut off")
+        return super().card()
+
+    def verify(self) -> None:
+        """Nothing more than `card` finds."""
+
+
+def test_a_store_that_is_damaged_before_the_switch_is_told_how_to_begin_again(tmp_path: Path) -> None:
+    docs, config = write(tmp_path, moon=MOON), tables(tmp_path, terms={"use": Broken})
+    index(config, docs)
+    with pytest.raises(SwitchRefused) as refused:
+        reindex(config, docs)
+    assert str(refused.value) == (
+        f"generation 2 does not hold what was written to it: [stores.terms]. Its files are damaged: delete the folder "
+        f"{tmp_path}/index/2, which nothing searches, and run the same command again. Generation 1 of the index in "
+        f"{tmp_path}/index is searched as before."
+    )
+    assert found(config) == [MOON]
+    shutil.rmtree(tmp_path / "index/2")
+    assert reindex(config, docs).switched
+    assert found(config) == [MOON]
 
 
 # Half filled.

@@ -12,7 +12,7 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.progress import STYLES, Style, showing
+from hookrag.cli.progress import Style, progress_option, showing
 from hookrag.cli.terminal import LINES, plain, print_error, print_json, problem_line
 
 if TYPE_CHECKING:
@@ -45,14 +45,7 @@ class GivenPath(click.Path):
 @click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing.")
 @click.option("--rebuild", multiple=True, metavar="STORE", help="Make all rows of a store anew. May be given again.")
 @click.option("--take-over", is_flag=True, help="Make stores that belong to another journal this one's.")
-@click.option(
-    "--progress",
-    "style",
-    type=click.Choice(STYLES),
-    default="auto",
-    show_default=True,
-    help="How to say how far it is: a bar on a terminal, lines in a log.",
-)
+@progress_option
 @json_option
 def index(
     paths: tuple[Path, ...],
@@ -140,8 +133,8 @@ def _show(path: Path, report: Report) -> None:
         )
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {plain(reason)}")
-    _list("failed", report.failed)
-    _list("not read", report.unread)
+    list_problems("failed", report.failed)
+    list_problems("not read", report.unread)
     if report.dry_run and report.refused:
         click.echo(f"  {plain(report.refused, keep=LINES)}", err=True)
 
@@ -157,7 +150,8 @@ def _estimated(estimate: Estimate) -> str:
     return f"{estimate.embedder} would embed {estimate.texts:,} texts of {about}{estimate.tokens:,} tokens{how}{price}"
 
 
-def _list(what: str, problems: list[Problem]) -> None:
+def list_problems(what: str, problems: list[Problem]) -> None:
+    """The first of them on standard error, and how many more there are."""
     for problem in problems[:SHOWN]:
         # What was not read is the file itself.
         line = problem_line(replace(problem, id=problem.locator or problem.id) if what == "not read" else problem)
@@ -206,10 +200,12 @@ def _show_verified(report: VerifyReport, repair: bool) -> None:
                 click.echo(f"  {store.name}: {plain(reason, keep=LINES)}", err=True)
     for store in report.stores:
         if store.rebuild:
-            why = "its files are damaged" if store.files else "most rows that were looked at are not as they should be"
-            click.echo(
-                f"{store.name}: {why}: fill it again with hookrag index --rebuild {store.name} PATH...", err=True
+            why = (
+                "its files are damaged: restore its folder from a backup, or delete it and"
+                if store.files
+                else "most rows that were looked at are not as they should be:"
             )
+            click.echo(f"{store.name}: {why} fill it again with hookrag index --rebuild {store.name} PATH...", err=True)
     # What a card says names its own command, and what was cut short says nothing.
     if not repair and any(not (one.ok or one.rebuild or one.card or one.incomplete) for one in report.stores):
         click.echo("mend it with: hookrag verify --repair, then hookrag index PATH...", err=True)

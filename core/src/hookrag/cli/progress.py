@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Style = Literal["auto", "bar", "lines", "json", "none"]
 STYLES: tuple[Style, ...] = ("auto", "bar", "lines", "json", "none")
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 EVERY = 5.0
 """Seconds between two lines of a log."""
@@ -215,6 +217,18 @@ def _columns(console: Console) -> int:
         return os.get_terminal_size(console.file.fileno()).columns or console.width
     except (OSError, ValueError):
         return console.width
+
+
+def progress_option(command: F) -> F:
+    """--progress STYLE."""
+    return click.option(
+        "--progress",
+        "style",
+        type=click.Choice(STYLES),
+        default="auto",
+        show_default=True,
+        help="How to say how far it is: a bar on a terminal, lines in a log.",
+    )(command)
 
 
 @contextmanager

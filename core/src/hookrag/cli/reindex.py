@@ -9,16 +9,13 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.index import GivenPath
-from hookrag.cli.progress import STYLES, Style, showing
-from hookrag.cli.terminal import plain, print_json, problem_line
+from hookrag.cli.index import GivenPath, list_problems
+from hookrag.cli.progress import Style, progress_option, showing
+from hookrag.cli.terminal import plain, print_json
 
 if TYPE_CHECKING:
     from hookrag.ingest import Report
     from hookrag.reindex import ReindexReport
-
-SHOWN = 20
-"""Problems that are listed; --json has all."""
 
 
 @click.command()
@@ -28,14 +25,7 @@ SHOWN = 20
 @click.option("--drop-old", is_flag=True, help="Delete the generations that are not searched any more.")
 @click.option("--allow-partial", is_flag=True, help="Switch though some documents could not be taken.")
 @click.option("--prune", is_flag=True, help="Switch though documents or stores of the index are not among those given.")
-@click.option(
-    "--progress",
-    "style",
-    type=click.Choice(STYLES),
-    default="auto",
-    show_default=True,
-    help="How to say how far it is: a bar on a terminal, lines in a log.",
-)
+@progress_option
 @json_option
 def reindex(
     paths: tuple[Path, ...],
@@ -95,8 +85,5 @@ def _filled(path: Path, report: Report) -> None:
     click.echo(f"{plain(str(path))}: {taken:,} documents, {report.chunks:,} chunks")
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {plain(reason)}")
-    for what, problems in (("failed", report.failed), ("not read", report.unread)):
-        for problem in problems[:SHOWN]:
-            click.echo(f"  {what}: {problem_line(problem)}", err=True)
-        if len(problems) > SHOWN:
-            click.echo(f"  and {len(problems) - SHOWN} more {what}; --json lists them all", err=True)
+    list_problems("failed", report.failed)
+    list_problems("not read", report.unread)
