@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hookrag.errors import IdentityError, IngestRefused
 from hookrag.ingest import formats
 from hookrag.ingest.journal import JOURNAL, failure
+from hookrag.ingest.report import source_name
 
 if TYPE_CHECKING:
     from hookrag.proxies import StoreProxy
@@ -153,10 +154,8 @@ def covered(folder: Path, given: Sequence[tuple[str, str]]) -> None:
 
 
 def _named(source: str, part: str) -> str:
-    if not source:
-        return "no known source"
-    if source == ".":
-        return part or "the folder of the configuration"
+    if source in ("", "."):
+        return source_name(source, part)
     if not Path(source).is_absolute():
         return f"the source {source!r}, which was indexed from Python"
     return f"{source.rstrip('/')}/{part}" if part else source

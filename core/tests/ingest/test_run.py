@@ -191,6 +191,8 @@ def test_progress_is_told_after_writing(tmp_path):
     store = FakeStore("s", embedders={"dense": Letters()})
     run(tmp_path, [store], [(f"d{n}", f"line {n}") for n in range(4)], batch_bytes=14, progress=told.append)
     written = [(one.new, one.embedded) for one in told if one.phase == "write"]
+    # What is embedded while the first batch is written is on its way, too.
+    assert [one.pending_bytes for one in told if one.phase == "write"] == [12, 0, 0]
     # While a batch is written, the vectors of the next are made.
     assert written[0][0] == 2
     assert written[0][1] in (2, 4)

@@ -35,12 +35,13 @@ def status(config: Path | None, pipeline: str, as_json: bool) -> None:
 
 
 def _show(found: Status) -> None:
+    from hookrag.ingest.report import source_name
+
     if not found.documents and not found.stores:
         click.echo("nothing indexed yet: fill the index with hookrag index PATH...")
     for source, count in found.documents.items():
         if source or count:
-            names = {"": "no known source, from a store that was taken over", ".": "the folder of the configuration"}
-            click.echo(f"{_documents(count)} of {names.get(source, plain(source))}")
+            click.echo(f"{_documents(count)} of {plain(source_name(source))}")
     if found.stores:
         rows = [(one.name, *(str(n) for n in (one.documents, one.rows, one.owed, one.epoch))) for one in found.stores]
         print_table(("store", "documents", "rows", "owed", "epoch"), rows)

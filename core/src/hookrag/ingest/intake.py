@@ -11,7 +11,7 @@ from hookrag.ingest.items import Item, Skipped, Unread, cleaned, content_key, di
 from hookrag.ingest.journal import Journal, Known
 from hookrag.ingest.plans import Failure, ItemState, Settled
 from hookrag.ingest.prepare import Work
-from hookrag.ingest.report import Problem, Report
+from hookrag.ingest.report import Problem, Report, source_name
 from hookrag.ingest.target import Target
 from hookrag.values import Document
 
@@ -191,9 +191,8 @@ class Intake:
             "SELECT s.name, i.id, i.locator FROM item i JOIN source s ON s.n = i.source WHERE i.n = ?", (known.item,)
         ).fetchone()
         if name and known.source != self._source:
-            return (
-                f"document id {id!r} is taken by {locator or item} of the source {name}: ids must be unique in an index"
-            )
+            source = source_name(name) if name == "." else f"the source {name}"
+            return f"document id {id!r} is taken by {locator or item} of {source}: ids must be unique in an index"
         if self._journal.met_unchanged(known.item):
             return f"document id {id!r} is taken by {locator or item}: ids must be unique in an index"
         return ""

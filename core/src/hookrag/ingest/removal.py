@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hookrag.ingest import plans
 from hookrag.ingest.failures import RemovalRefused
 from hookrag.ingest.journal import Journal
-from hookrag.ingest.report import Report
+from hookrag.ingest.report import Report, source_name
 
 if TYPE_CHECKING:
     from hookrag.ingest.session import Settings
@@ -64,9 +64,7 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
         reason = "" if settings.prune else _unbelievable(report, gone, known, found[0] if found else None, device)
         if reason:
             report.held = all_gone
-            where = f"{settings.under} of {settings.source}" if settings.under else settings.source
-            if settings.source == ".":
-                where = settings.under or "the folder of the configuration"
+            where = source_name(settings.source, settings.under)
             names = [id for (id,) in db.execute(f"SELECT d.id {which} ORDER BY d.id LIMIT 10", bound)]
             listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
             report.refused = (

@@ -11,6 +11,15 @@ from typing import Any, Literal
 Phase = Literal["read", "chunk", "embed", "write", "journal"]
 
 
+def source_name(name: str, part: str = "") -> str:
+    """A source, or a part of it, as people read it."""
+    if name in ("", "."):
+        return part or (
+            "the folder of the configuration" if name else "no known source, from a store that was taken over"
+        )
+    return f"{part} of {name}" if part else name
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A document that failed or an item that was not read: its id, where it is, and why."""

@@ -69,6 +69,7 @@ class Session:
         self.report = Report(source=settings.source, dry_run=settings.dry_run)
         self.streaks = Streaks()
         self._embedding: _Embedding | None = None
+        self._pending = 0
         self._told = time.monotonic()
         self._estimator = Estimator(settings.patience)
         self.report.to_embed = self._estimator.estimates
@@ -138,9 +139,8 @@ class Session:
 
     def _tell(self, phase: Phase) -> None:
         if self._settings.progress is not None:
-            embedding = self._embedding.batch.size if self._embedding else 0
-            now = replace(self.report.progress(phase), pending_bytes=self._intake.size + embedding)
-            self._settings.progress(now)
+            pending = self._intake.size + self._pending
+            self._settings.progress(replace(self.report.progress(phase), pending_bytes=pending))
         self._told = time.monotonic()
 
     # A batch.
@@ -151,6 +151,7 @@ class Session:
             self._estimator.add(self._preparer.begin(batch.works).needs)
             self._count(batch.works)
             return
+        self._pending += batch.size
         prepared = self._preparer.begin(batch.works)
         future = self._thread.submit(copy_context().run, self._preparer.embed, prepared)
         self._finish_embedding()
@@ -158,12 +159,11 @@ class Session:
 
     def _finish_embedding(self) -> None:
         """Write the batch whose vectors are being made, as soon as they are."""
-        embedding = self._embedding
+        embedding, self._embedding = self._embedding, None
         if embedding is None:
             return
         while not wait_for([embedding.future], TELL_SECONDS).done:
             self._tell("embed")
-        self._embedding = None
         embedding.future.result()
         self._store(embedding.batch, self._preparer.finish(embedding.prepared))
 
@@ -194,6 +194,7 @@ class Session:
             elif batch.settled:
                 plans.settle(self._journal, batch.settled)
         self._count(batch.works)
+        self._pending -= batch.size
         if planned:
             self._pay()
             self._tell("write")
