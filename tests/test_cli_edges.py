@@ -70,7 +70,7 @@ def terminal(folder: Path, *arguments: str, keys: bytes = b"", prompt: bytes = b
     if pid == 0:
         os.chdir(folder)
         os.execve(HOOKRAG, [str(HOOKRAG), *arguments], os.environ | env)
-    said, typed, end = b"", not keys, time.monotonic() + 60
+    said, typed, end = b"", not keys, time.monotonic() + 150
     while time.monotonic() < end:
         if select.select([descriptor], [], [], 0.1)[0]:
             try:

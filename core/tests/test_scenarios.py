@@ -624,7 +624,7 @@ class Windows:
         self.tokens = tokens
 
     def chunk(self, documents: Sequence[Document], /) -> list[list[Chunk]]:
-        size = min(self.tokens, self.embedder.max_tokens)
+        size = min(self.tokens, self.embedder.room("document"))
         made = []
         for document, spans in zip(documents, self.embedder.tokens([d.text for d in documents]), strict=True):
             groups = [spans[i : i + size] for i in range(0, len(spans), size)]
@@ -639,8 +639,7 @@ class Letters(HashEmbedder):
         super().__init__()
         self.window = window
 
-    @property
-    def max_tokens(self) -> int:
+    def room(self, role: Role, /) -> int:
         return self.window
 
     def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
@@ -663,7 +662,9 @@ def test_11_a_chunker_that_needs_an_embedder(cut: Any, tmp_path: Path) -> None:
 def test_11_a_chunker_refuses_an_embedder_without_a_tokenizer(tmp_path: Path) -> None:
     text = STORE + '[pipelines.default]\nretriever = "dense"\n'
     text = text.replace('use = "fake-words"\nsize = 8', 'use = "windows"\nembedder = "hash"')
-    with pytest.raises(Exception, match=r"\[chunkers\.words\] embedder = 'hash': 'fake-hash' has no tokens\(\)"):
+    with pytest.raises(
+        Exception, match=r"\[chunkers\.words\] embedder = 'hash': 'fake-hash' has no room\(\), tokens\(\)"
+    ):
         Pipeline.from_config(toml(tmp_path, text), plugins=PLUGINS | {"mine": Mine()})
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from hookrag import assemble, generations
 from hookrag.adopt import Adoption
@@ -34,6 +34,9 @@ from hookrag.reindex import Reindexing, ReindexReport, Source, check_index, writ
 from hookrag.request import Request, current, serving
 from hookrag.stream import Stream
 from hookrag.values import Answer, Document, Event, Ranking
+
+if TYPE_CHECKING:
+    from hookrag.windows import Window
 
 T = TypeVar("T")
 FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
@@ -385,6 +388,13 @@ class Pipeline:
         source = self._source
         config, catalogue = (source.config, source.catalogue) if source else (Config({}), Catalogue.installed())
         return assemble.readers(config, catalogue, self._shared)
+
+    def windows(self) -> list[Window]:
+        """How many tokens embedders, rerankers and generators read, and how many the chunks have; embeds nothing."""
+        from hookrag.windows import windows
+
+        with self._serving():
+            return windows(self._components, self.stores, self.k)
 
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""

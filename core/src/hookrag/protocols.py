@@ -74,15 +74,20 @@ class Embedder(Protocol):
 
 @runtime_checkable
 class Tokenizing(Protocol):
-    """What an embedder may offer besides: its own tokenizer, for whoever has to fit its window."""
+    """What an embedder or a reranker may offer besides: its own tokenizer, for whoever has to fit its window.
 
-    @property
-    def max_tokens(self) -> int:
-        """The most tokens of one text that it reads, special tokens included; what is over is cut off."""
-        ...
+    What it cuts off it counts: `note(truncated=..., tokens_cut=...)`, texts and tokens of each call.
+    """
 
     def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
         """The (start, end) characters of each token of each text, uncut and without special tokens."""
+        ...
+
+    def room(self, role: Role, /) -> int:
+        """The most of these tokens that are read of one text in that role, beside special tokens and the role's prefix.
+
+        What is over is cut off. For a reranker a document stands beside a question of ordinary length.
+        """
         ...
 
 
@@ -275,6 +280,14 @@ class Generator(Protocol):
 
     def generate(self, rankings: Sequence[Ranking], /, *, emit: Emit | None = None) -> list[Answer]:
         """One answer a ranking. Every citation lies in the answer's text and names a chunk of the answer's context."""
+        ...
+
+
+class Measuring(Protocol):
+    """What a generator may offer besides, so that it can be told beforehand whether its passages will fit."""
+
+    def measure(self, passages: Sequence[Chunk], /) -> tuple[list[int], int]:
+        """The tokens of each passage as it stands in a prompt, and how many there is room for beside an ordinary question."""
         ...
 
 

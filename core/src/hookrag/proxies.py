@@ -84,7 +84,18 @@ class ChunkerProxy(Proxy):
         return result
 
 
-class EmbedderProxy(Proxy):
+class TokenizingProxy(Proxy):
+    """For those that `can("tokens")`."""
+
+    def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        result: list[list[tuple[int, int]]] = self._ask("tokens", texts)
+        return result
+
+    def room(self, role: Role, /) -> int:
+        return int(self._ask("room", role))
+
+
+class EmbedderProxy(TokenizingProxy):
     def __init__(self, step: Step, instance: Instance) -> None:
         super().__init__(step, instance)
         self._embed = self._operation("embed", contracts.embed)
@@ -100,14 +111,6 @@ class EmbedderProxy(Proxy):
 
     def embed(self, texts: Sequence[str], /, *, role: Role, outputs: Collection[Output]) -> Vectors:
         result: Vectors = self._embed(texts, {"role": role, "outputs": frozenset(outputs)})
-        return result
-
-    @property
-    def max_tokens(self) -> int:
-        return int(self._ask("max_tokens"))
-
-    def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
-        result: list[list[tuple[int, int]]] = self._ask("tokens", texts)
         return result
 
 
@@ -242,7 +245,7 @@ class FuserProxy(Proxy):
         return result
 
 
-class RerankerProxy(Proxy):
+class RerankerProxy(TokenizingProxy):
     def __init__(self, step: Step, instance: Instance) -> None:
         super().__init__(step, instance)
         self._rerank = self._operation("rerank", contracts.reranked)
@@ -351,6 +354,11 @@ class GeneratorProxy(Proxy):
                 emit(Event(answer.query.id, "text", answer.text))
                 for citation in answer.citations:
                     emit(Event(answer.query.id, "citation", citation=citation))
+        return result
+
+    def measure(self, passages: Sequence[Chunk], /) -> tuple[list[int], int]:
+        """For those that `can("measure")`."""
+        result: tuple[list[int], int] = self._ask("measure", passages)
         return result
 
 

@@ -55,7 +55,7 @@ ATTRIBUTES: Mapping[str, frozenset[str]] = {
 """What its objects have besides."""
 
 CAPABILITIES: Mapping[type, frozenset[str]] = {
-    protocols.TokenizingEmbedder: frozenset({"tokens"}),
+    protocols.TokenizingEmbedder: frozenset({"tokens", "room"}),
     protocols.DenseStore: frozenset({"search_dense"}),
     protocols.SparseStore: frozenset({"search_sparse"}),
     protocols.TextStore: frozenset({"search_text", "matching_terms"}),

@@ -61,14 +61,20 @@ class Span:
 
 @contextmanager
 def tracing() -> Iterator[Span]:
-    """Record every component's operations, also nested ones and those in the pipeline's threads, under the span it gives."""
+    """Record every component's operations, also nested ones and those in the pipeline's threads, under the span it gives.
+
+    A trace within another one is part of that, too.
+    """
     root = Span(None, "trace", 0)
+    outer = _current.get()
     token = _current.set(root)
     try:
         yield root
     finally:
         root.seconds = perf_counter() - root.started
         _current.reset(token)
+        if outer is not None:
+            outer.children += root.children
 
 
 @contextmanager

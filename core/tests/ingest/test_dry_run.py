@@ -18,7 +18,9 @@ class Counting(Letters):
     """With a tokenizer whose tokens are words, of which a text may have two, and a price."""
 
     price = 2.0
-    max_tokens = 2
+
+    def room(self, role):
+        return 2
 
     def tokens(self, texts):
         return [[match.span() for match in re.finditer(r"\w+", text)] for text in texts]
@@ -69,7 +71,7 @@ def test_tokens_are_counted_by_the_embedders_tokenizer_and_have_its_price(tmp_pa
     report = run(tmp_path, [store], [("a", "one\ntwo words\nthree words here")], dry_run=True)
     assert told(report) == [("Counting", 3, 1 + 2 + 2, True, 1e-05)]
     assert report.to_json()["to_embed"] == [
-        {"embedder": "Counting", "texts": 3, "tokens": 5, "exact": True, "dollars": 1e-05}
+        {"embedder": "Counting", "texts": 3, "tokens": 5, "truncated": 1, "exact": True, "dollars": 1e-05}
     ]
 
 

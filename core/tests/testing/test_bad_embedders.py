@@ -128,7 +128,8 @@ class StartsAtRandom(Own):
 
 
 class CountsTokensWrong(Own):
-    max_tokens = 128
+    def room(self, role):
+        return 128
 
     def tokens(self, texts):
         return [[(0, len(text) + 1)] for text in texts]
@@ -162,7 +163,7 @@ BAD = [
         "another dense vector when it is made again",
     ),
     (CountsTokensWrong, ["check_tokens_are_spans"], "(start, end) in characters of the text, in order, uncut"),
-    (HasNoLimit, ["check_tokens_are_spans"], "has tokens() and no max_tokens above 0: add the property max_tokens"),
+    (HasNoLimit, ["check_tokens_are_spans"], 'has tokens() and no room("query") above 0: add the method room(role)'),
 ]
 
 
@@ -181,7 +182,8 @@ def test_an_embedder_without_outputs_is_told_what_to_write():
 
 def test_a_tokenizing_embedder_passes():
     class Tokenizing(Own):
-        max_tokens = 128
+        def room(self, role):
+            return 128
 
         def tokens(self, texts):
             import re

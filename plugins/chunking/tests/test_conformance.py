@@ -12,7 +12,8 @@ from hookrag_chunking.semantic import Semantic
 class WordTokens(HashEmbedder):
     """Reads 64 tokens: words of up to five characters, and whatever else there is."""
 
-    max_tokens = 64
+    def room(self, role):
+        return 64
 
     def tokens(self, texts):
         return [[found.span() for found in re.finditer(r"\w{1,5}|\S", text)] for text in texts]

@@ -149,7 +149,6 @@ def test_a_word_of_a_million_characters_is_cut():
         ({"overlap": -1, "units": "characters"}, "overlap must be in [0, size), which is [0, 1000), got -1"),
         ({"units": "tokens"}, 'units = "tokens" needs an embedder, whose tokens are counted'),
         ({"embedder": object()}, 'embedder is for units = "tokens", got units = "words"'),
-        ({"reserved": -1}, "reserved must be 0 tokens or more, got -1"),
         (
             {"separators": ["line", ""]},
             "separators must be a list of texts that are not empty, got ['line', '']: what none of them cuts is cut between "

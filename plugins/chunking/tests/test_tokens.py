@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hookrag import Document, HookragError, Identity
+from hookrag import Document, HookragError
 from hookrag.testing.fakes import HashEmbedder
 from hookrag_chunking.measured import FixedTokens, Recursive, Sections
 from hookrag_chunking.meters import sliding, token_units
@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 class ByteTokens(HashEmbedder):
     """A byte-level tokenizer: words of up to four letters with the blank before them are a token, all else its UTF-8 bytes."""
 
-    def __init__(self, *, max_tokens: int = 16, prefix: str = "") -> None:
+    def __init__(self, *, reads: int = 14) -> None:
         super().__init__()
-        self.max_tokens = max_tokens
-        self.prefix = prefix
+        self.reads = reads
 
-    def identity(self) -> Identity:
-        return Identity({"prefix": self.prefix}, {})
+    def room(self, role):
+        return self.reads if role == "document" else 1
 
     def tokens(self, texts):
         return [
@@ -88,19 +87,16 @@ def test_a_window_is_used_to_the_last_token(minilm):
         assert read(minilm, chunk) <= 30 < read(minilm, chunk) + words[here]  # 32 with [CLS] and [SEP]
 
 
-def test_the_prefix_and_what_is_reserved_are_left_free():
-    text = "aa bb cc dd ee ff"
-    for embedder, reserved, expected in (
-        (ByteTokens(max_tokens=4), 2, 2),
-        (ByteTokens(max_tokens=4), 0, 4),
-        (ByteTokens(max_tokens=6, prefix="read it"), 2, 2),
-    ):
-        (chunks,) = FixedTokens(embedder=embedder, reserved=reserved).chunk([Document("d", text)])
-        assert {len(chunk.text.split()) for chunk in chunks[:-1]} == {expected}
+def test_special_tokens_and_the_prefix_of_a_real_model_are_left_free():
+    embedder = TransformersEmbedder(model="all-MiniLM-L6-v2", max_tokens=12, document_prefix="read it: ", threads=1)
+    (chunks,) = FixedTokens(embedder=embedder).chunk([Document("d", "aa bb cc dd ee ff " * 5)])
+    # [CLS] read it : and [SEP] are five of twelve; "aa" and its like are one or two tokens each.
+    assert max(read(embedder, chunk) for chunk in chunks) == 7
+    embedder.close()
 
 
 def test_a_title_that_takes_more_than_half_the_window_is_cut_to_that_half():
-    (chunks,) = FixedTokens(embedder=ByteTokens(max_tokens=10)).chunk(
+    (chunks,) = FixedTokens(embedder=ByteTokens(reads=8)).chunk(
         [Document("d", "a b c d e f", "one two three four five six")]
     )
     assert [(chunk.context, chunk.text) for chunk in chunks] == [("one two three", "a b c d"), ("one two three", "e f")]
@@ -118,7 +114,7 @@ def test_a_title_that_takes_more_than_half_the_window_is_cut_to_that_half():
 )
 def test_tokens_are_exact_complete_and_of_the_size(text, size, data, title):
     overlap = data.draw(st.integers(0, size - 1))
-    embedder = ByteTokens(max_tokens=40)
+    embedder = ByteTokens(reads=38)
     document = Document("d", text, title)
     for chunker in (
         FixedTokens(embedder=embedder, size=size, overlap=overlap),
@@ -145,7 +141,7 @@ def test_tokens_are_counted_with_the_word_they_end_in():
 
 def test_a_long_text_is_tokenised_in_slices_to_the_same_chunks():
     text = "some words of a very long text " * 5_000
-    embedder = ByteTokens(max_tokens=130)
+    embedder = ByteTokens(reads=128)
     (chunks,) = FixedTokens(embedder=embedder).chunk([Document("d", text)])
     assert [(it.start, it.end) for it in chunks] == list(
         sliding(text, 0, len(text), token_units(text, embedder.tokens([text])[0]), size=128, overlap=0)
@@ -160,10 +156,10 @@ def test_a_word_that_the_model_does_not_know_is_read_piece_by_piece(minilm):
 
 def test_an_overlap_that_the_window_has_no_room_for_is_refused():
     with pytest.raises(HookragError) as error:
-        FixedTokens(embedder=ByteTokens(max_tokens=12, prefix="read"), overlap=9).chunk([Document("d", "a")])
+        FixedTokens(embedder=ByteTokens(reads=9), overlap=9).chunk([Document("d", "a")])
     assert str(error.value) == (
-        "of the 12 tokens that the embedder reads, 3 are taken by reserved = 2 and its prefix; the 9 that are left must be "
-        "more than overlap = 9: lower overlap, or raise max_tokens of the embedder"
+        "overlap = 9 must be less than the 9 tokens of a document that the embedder reads: lower overlap, or give the "
+        "embedder a wider window"
     )
     with pytest.raises(ValueError) as refused:
         FixedTokens(embedder=ByteTokens(), overlap=-1)

@@ -131,6 +131,7 @@ def _show(path: Path, report: Report) -> None:
         click.echo(
             f"  {count} documents of other paths are not in {store} as they should be: index their paths too", err=True
         )
+    show_truncated(report)
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {plain(reason)}")
     list_problems("failed", report.failed)
@@ -139,15 +140,26 @@ def _show(path: Path, report: Report) -> None:
         click.echo(f"  {plain(report.refused, keep=LINES)}", err=True)
 
 
+def show_truncated(report: Report) -> None:
+    """What an embedder cut off, on standard error."""
+    if report.truncated:
+        click.echo(
+            f"  {report.truncated:,} texts are longer than their embedder reads: {report.tokens_cut:,} tokens at their ends "
+            f"are in no vector (hookrag check --online compares the windows)",
+            err=True,
+        )
+
+
 def _estimated(estimate: Estimate) -> str:
     """
     >>> from hookrag.ingest import Estimate
     >>> _estimated(Estimate("[embedders.api]", texts=1200, tokens=300_000, price=0.02))
     '[embedders.api] would embed 1,200 texts of about 300,000 tokens (a quarter of the characters), for 0.006 US dollars'
     """
+    over = f", {estimate.truncated:,} of them longer than it reads" if estimate.truncated else ""
     about, how = ("", "") if estimate.exact else ("about ", " (a quarter of the characters)")
     price = "" if estimate.dollars is None else f", for {estimate.dollars:,.2g} US dollars"
-    return f"{estimate.embedder} would embed {estimate.texts:,} texts of {about}{estimate.tokens:,} tokens{how}{price}"
+    return f"{estimate.embedder} would embed {estimate.texts:,} texts of {about}{estimate.tokens:,} tokens{how}{price}{over}"
 
 
 def list_problems(what: str, problems: list[Problem]) -> None:

@@ -9,11 +9,12 @@ import click
 
 from hookrag.cli.common import config_option, config_path, json_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.terminal import print_error, print_json, print_table
+from hookrag.cli.terminal import plain, print_error, print_json, print_table
 from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
+    from hookrag.windows import Window
 
 
 @click.command()
@@ -44,15 +45,22 @@ def check(config: Path | None, online: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(Exit.USAGE) from error
     failures = []
     pipelines = {}
+    windows: list[Window] = []
     for name in names:
         with Pipeline.from_config(path, pipeline=name) as pipeline:
             pipelines[name] = [str(component.step) for component in pipeline.components]
             if online:
-                failures += _open(name, pipeline, as_json)
+                found = _open(name, pipeline, as_json)
+                failures += found
+                told = [] if found else [one for one in pipeline.windows() if one not in windows]
+                windows += told
+                if not as_json:
+                    _show_windows(told)
             elif not as_json:
                 click.echo(f"{path.name}: pipeline {name}: {', '.join(pipelines[name])}")
     if as_json:
-        print_json({"ok": not failures, "problems": failures, "pipelines": pipelines})
+        checked = {"ok": not failures, "problems": failures, "pipelines": pipelines}
+        print_json({**checked, "windows": [one.to_json() for one in windows]} if online else checked)
     if failures:
         raise click.exceptions.Exit(Exit.FAILED)
     if not as_json:
@@ -80,6 +88,14 @@ def _open(name: str, pipeline: Pipeline, as_json: bool) -> list[str]:
             if not as_json:
                 print_error(error)
     return failures
+
+
+def _show_windows(windows: list[Window]) -> None:
+    """What fits on standard output, what does not on standard error."""
+    for window in windows:
+        click.echo(plain(str(window)), err=not window.fits)
+    if not all(window.fits for window in windows):
+        click.echo("cut smaller chunks (size of the chunker), or use a model that reads more", err=True)
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.index import GivenPath, list_problems
+from hookrag.cli.index import GivenPath, list_problems, show_truncated
 from hookrag.cli.progress import Style, progress_option, showing
 from hookrag.cli.terminal import plain, print_json
 
@@ -83,6 +83,7 @@ def _tell(paths: tuple[Path, ...], report: ReindexReport, as_json: bool) -> None
 def _filled(path: Path, report: Report) -> None:
     taken = report.new + report.changed + report.unchanged
     click.echo(f"{plain(str(path))}: {taken:,} documents, {report.chunks:,} chunks")
+    show_truncated(report)
     for reason, count in sorted(report.skipped.items()):
         click.echo(f"  {count} skipped: {plain(reason)}")
     list_problems("failed", report.failed)

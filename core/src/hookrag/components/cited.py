@@ -11,7 +11,7 @@ from hookrag.errors import HookragError
 from hookrag.protocols import LLM, Emit
 from hookrag.request import explaining
 from hookrag.trace import note
-from hookrag.values import Answer, Chunk, Citation, Completion, Event, Message, Ranking
+from hookrag.values import Answer, Chunk, Citation, Completion, Event, Hit, Message, Query, Ranking
 
 # What a chat template may add to each message, and before the first: role names, marks, a default greeting.
 _TEMPLATE_TOKENS = 16
@@ -118,6 +118,15 @@ class Cited:
                     emit(Event(answer.query.id, "text", answer.text))
         return answers
 
+    def measure(self, passages: Sequence[Chunk], /) -> tuple[list[int], int]:
+        """The tokens of each passage as it stands in a prompt, and how many there is room for beside a question of 32 words."""
+        instructions = INSTRUCTIONS if self.instructions is None else self.instructions
+        one = draft(Query("", " ".join(["question"] * 32)), [Hit(chunk, 0.0) for chunk in passages], instructions)
+        counts = self.llm.count(_texts(one))
+        room = self.llm.window - self._fixed(counts)
+        # A line break stands between two passages.
+        return [tokens + 1 for tokens in counts[2:]], max(0, min(room, self.context_tokens or room))
+
     def _prompts(self, rankings: Sequence[Ranking]) -> list[_Prompt]:
         instructions = INSTRUCTIONS if self.instructions is None else self.instructions
         drafts = [draft(ranking.query, ranking.hits, instructions) for ranking in rankings]
@@ -126,9 +135,9 @@ class Cited:
         return [self._fitted(one, [next(counts) for _ in each]) for one, each in zip(drafts, texts, strict=True)]
 
     def _fitted(self, one: Draft, counts: Sequence[int]) -> _Prompt:
-        window = self.llm.window
         history, blocks = counts[2 : 2 + len(one.history)], counts[2 + len(one.history) :]
-        fixed = counts[0] + counts[1] + 3 * _TEMPLATE_TOKENS + self.max_tokens
+        window = self.llm.window
+        fixed = self._fixed(counts)
         room = window - fixed
         turns, taken = 0, 0
         for tokens in reversed(history):
@@ -160,6 +169,10 @@ class Cited:
             neutralised=one.neutralised,
         )
         return _Prompt(one, one.messages(turns, kept), tuple(kept))
+
+    def _fixed(self, counts: Sequence[int]) -> int:
+        """The tokens of all but history and passages: instructions, question, what a template adds, and the answer."""
+        return counts[0] + counts[1] + 3 * _TEMPLATE_TOKENS + self.max_tokens
 
 
 def _texts(one: Draft) -> list[str]:

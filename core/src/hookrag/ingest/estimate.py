@@ -35,7 +35,7 @@ class Estimator:
 
     def _count(self, key: str, embedder: Embedder, texts: Sequence[str]) -> None:
         component = embedder.instance.component if isinstance(embedder, Proxy) else embedder
-        exact = hasattr(type(component), "tokens") and hasattr(type(component), "max_tokens")
+        exact = hasattr(type(component), "tokens")
         estimate = self._by_key.get(key)
         if estimate is None:
             name = str(embedder.step) if isinstance(embedder, Proxy) else type(embedder).__name__
@@ -46,7 +46,8 @@ class Estimator:
             spans = attempt(
                 f"{estimate.embedder} failed in tokens", lambda: embedder.tokens(texts), refuses_text, self._patience
             )
-            longest = embedder.max_tokens
-            estimate.tokens += sum(min(len(one), longest) for one in spans)
+            room = embedder.room("document")
+            estimate.tokens += sum(min(len(one), room) for one in spans)
+            estimate.truncated += sum(len(one) > room for one in spans)
         else:
             estimate.tokens += sum(-(-len(text) // CHARACTERS_PER_TOKEN) for text in texts)

@@ -18,6 +18,7 @@ from hookrag.ingest.plans import ItemState, Next, Settled
 from hookrag.ingest.report import Report
 from hookrag.ingest.target import Target
 from hookrag.protocols import Chunker, Embedder
+from hookrag.trace import tracing
 from hookrag.values import Chunk, Document, Output, Row, Vectors
 
 if TYPE_CHECKING:
@@ -207,8 +208,11 @@ class Preparer:
                 group = groups.setdefault(key, _Group(need.target.store.embedders[output]))
                 group.outputs.add(output)
                 group.texts.setdefault(need.chunk.input, need.work.document.id)
-        with self._report.timed("embed"):
+        with self._report.timed("embed"), tracing() as seen:
             made.vectors = {key: self._vectors(group, made.refused) for key, group in groups.items()}
+        for one in seen.walk():
+            self._report.truncated += int(one.notes.get("truncated", 0))
+            self._report.tokens_cut += int(one.notes.get("tokens_cut", 0))
 
     def finish(self, made: Prepared) -> list[Work]:
         """The works that are ready to be planned, in order."""

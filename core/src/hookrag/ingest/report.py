@@ -55,12 +55,14 @@ class Estimate:
     """What one embedder would have to embed: the texts that are not in a store already, and their tokens.
 
     `exact` tokens were counted by the embedder's own tokenizer, without the special tokens and prompts that it adds; others
-    are a quarter of the characters. `price` is the embedder's, in US dollars for a million tokens, where it knows one.
+    are a quarter of the characters. `truncated` texts are longer than it reads. `price` is the embedder's, in US dollars for a
+    million tokens, where it knows one.
     """
 
     embedder: str
     texts: int = 0
     tokens: int = 0
+    truncated: int = 0
     exact: bool = False
     price: float | None = None
 
@@ -73,7 +75,8 @@ class Estimate:
         """The estimate as JSON values; dollars are rounded to a millionth."""
         dollars = None if self.dollars is None else round(self.dollars, 6)
         return {
-            "embedder": self.embedder, "texts": self.texts, "tokens": self.tokens, "exact": self.exact, "dollars": dollars,
+            "embedder": self.embedder, "texts": self.texts, "tokens": self.tokens, "truncated": self.truncated,
+            "exact": self.exact, "dollars": dollars,
         }  # fmt: skip
 
 
@@ -82,12 +85,12 @@ class Report:
     """What a run did. Documents are new, changed, unchanged, failed, or failed before and not tried; items unread or skipped.
 
     `chunks` counts the chunks of new and changed documents, `written` the rows put and `kept` those left as they were, over all
-    stores; `embedded` texts were embedded and for `reused` rows the vectors were found in the store. `empty` documents
-    have no chunk. `surrogates` characters were replaced. `held` documents are gone from the source but stay, because something
-    could not be read or removing them was refused (`refused` says why; only a dry run returns it, others raise it).
-    In stores that are `lacking`, so many documents are not as they should be: those of other sources after a rebuild, or
-    those of which a repair found rows missing. Indexing their sources brings them. `to_embed` is what a dry run would have
-    embedded, by embedder.
+    stores; `embedded` texts were embedded and for `reused` rows the vectors were found in the store. `truncated` texts were
+    longer than an embedder reads, which left `tokens_cut` tokens at their ends unread. `empty` documents have no chunk.
+    `surrogates` characters were replaced. `held` documents are gone from the source but stay, because something could not be
+    read or removing them was refused (`refused` says why; only a dry run returns it, others raise it). In stores that are
+    `lacking`, so many documents are not as they should be: those of other sources after a rebuild, or those of which a repair
+    found rows missing. Indexing their sources brings them. `to_embed` is what a dry run would have embedded, by embedder.
     """
 
     source: str = ""
@@ -107,6 +110,8 @@ class Report:
     kept: int = 0
     embedded: int = 0
     reused: int = 0
+    truncated: int = 0
+    tokens_cut: int = 0
     empty: int = 0
     surrogates: int = 0
     refused: str = ""

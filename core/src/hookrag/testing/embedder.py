@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hookrag.testing._kit import Check, Make, difference, fresh, opened, refusal, require, temporary_folder
+from hookrag.testing._tokens import tokens_check
 from hookrag.testing.general import Trial, general_checks
 from hookrag.testing.samples import documents
 from hookrag.values import Output, SparseRows, Vectors
@@ -308,37 +309,6 @@ def check_equal_identity_means_equal_vectors(make: Make) -> str | None:
     return None
 
 
-def check_tokens_are_spans(make: Make) -> str | None:
-    """An embedder that offers `tokens` gives the ordered spans of each text's tokens, and `max_tokens` above 0."""
-    with opened("embedder", make) as embedder:
-        if not embedder.can("tokens"):
-            error = refusal(lambda: embedder.tokens(["one"]))
-            require(
-                error is not None, embedder, "has tokens() on the object alone", "write it as a method of the class"
-            )
-            return "it does not offer its tokenizer"
-        require(
-            refusal(lambda: embedder.max_tokens) is None and embedder.max_tokens > 0,
-            embedder,
-            "has tokens() and no max_tokens above 0",
-            "add the property max_tokens: the most tokens of one text that it reads",
-        )
-        told = embedder.tokens(TEXTS)
-        require(
-            len(told) == len(TEXTS), embedder, f"gives tokens of {len(told)} texts for {len(TEXTS)}", "one list each"
-        )
-        for text, spans in zip(TEXTS, told, strict=True):
-            inside = all(0 <= start <= end <= len(text) for start, end in spans)
-            ordered = all(one[0] <= other[0] for one, other in pairwise(spans))
-            require(
-                inside and ordered,
-                embedder,
-                f"gives {text[:30]!r} the token spans {spans[:6]}",
-                "(start, end) in characters of the text, in order, uncut",
-            )
-    return None
-
-
 def _prepare(embedder: Any, folder: Path) -> list[str]:
     return list(TEXTS[:8])
 
@@ -368,5 +338,5 @@ CHECKS: tuple[Check, ...] = (
     check_identity_is_flat_json,
     check_identity_is_stable,
     check_equal_identity_means_equal_vectors,
-    check_tokens_are_spans,
+    tokens_check("embedder", TEXTS),
 )

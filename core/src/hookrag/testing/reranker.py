@@ -9,6 +9,7 @@ from typing import Any
 
 from hookrag.testing._kit import Check, Make, difference, opened, require
 from hookrag.testing._rankings import emptied, ids, rankings
+from hookrag.testing._tokens import tokens_check
 from hookrag.testing.general import Trial, general_checks
 from hookrag.values import Chunk, Document, Hit, Ranking, ScoreKind, chunk_of
 
@@ -190,4 +191,5 @@ CHECKS: tuple[Check, ...] = (
     check_context_is_read,
     check_odd_texts_are_scored,
     check_says_what_scores_are,
+    tokens_check("reranker", ["", "two words", "naïve 👩‍🚀 检索"]),
 )

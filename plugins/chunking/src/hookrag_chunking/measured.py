@@ -24,7 +24,7 @@ class FixedCharacters:
     def __init__(self, *, size: int = 1000, overlap: int = 200) -> None:
         self.size = size
         self.overlap = overlap
-        self._ruler = ruler("characters", size, overlap, None, 0)
+        self._ruler = ruler("characters", size, overlap, None)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
         return cut(documents, [whole(document) for document in documents], self._ruler())
@@ -33,20 +33,17 @@ class FixedCharacters:
 class FixedTokens:
     """Cuts documents into windows of `size` tokens of the embedder, each beginning with the last `overlap` of the one before.
 
-    Without `size`, as many as the embedder reads: its window without the tokens of the title, of its prefix and of the
-    `reserved` special tokens that it adds ([CLS] and [SEP]). With a `size` it never reads more than its window either.
+    Without `size`, as many as the embedder reads: its window without special tokens, its prefix and the title. With a `size`
+    a chunk and its title never exceed the window either.
     """
 
     version = 1
 
-    def __init__(
-        self, *, embedder: TokenizingEmbedder, size: int | None = None, overlap: int = 0, reserved: int = 2
-    ) -> None:
+    def __init__(self, *, embedder: TokenizingEmbedder, size: int | None = None, overlap: int = 0) -> None:
         self.embedder = embedder
         self.size = size
         self.overlap = overlap
-        self.reserved = reserved
-        self._ruler = ruler("tokens", size, overlap, embedder, reserved)
+        self._ruler = ruler("tokens", size, overlap, embedder)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
         return cut(documents, [whole(document) for document in documents], self._ruler())
@@ -71,7 +68,6 @@ class Recursive:
         size: int | None = None,
         overlap: int = 0,
         embedder: TokenizingEmbedder | None = None,
-        reserved: int = 2,
     ) -> None:
         if not separators or "" in separators:
             raise ValueError(
@@ -83,8 +79,7 @@ class Recursive:
         self.size = size
         self.overlap = overlap
         self.embedder = embedder
-        self.reserved = reserved
-        self._ruler = ruler(units, size, overlap, embedder, reserved)
+        self._ruler = ruler(units, size, overlap, embedder)
         self._levels = levels_of(separators)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
@@ -109,7 +104,6 @@ class Sections:
         size: int | None = None,
         overlap: int = 0,
         embedder: TokenizingEmbedder | None = None,
-        reserved: int = 2,
     ) -> None:
         if not 1 <= depth <= 6:
             raise ValueError(f"depth must be a level of headings in [1, 6], got {depth}")
@@ -118,8 +112,7 @@ class Sections:
         self.size = size
         self.overlap = overlap
         self.embedder = embedder
-        self.reserved = reserved
-        self._ruler = ruler(units, size, overlap, embedder, reserved)
+        self._ruler = ruler(units, size, overlap, embedder)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
         return cut(documents, [list(self._parts(document)) for document in documents], self._ruler())

@@ -83,22 +83,19 @@ class Plain:
 class Tokens:
     """The embedder's tokens. What it reads of a chunk, `context + " " + text`, stays within its window.
 
-    room = max_tokens - reserved - tokens of the prefix - tokens of the context, and no more than `size`; a context that takes
-    more than half of the window is cut to that half. The prefix is what the embedder's identity calls so.
+    room = the embedder's room for a document - tokens of the context, and no more than `size`; a context that takes more than
+    half of the window is cut to that half.
     """
 
-    def __init__(self, embedder: TokenizingEmbedder, size: int | None, overlap: int, reserved: int) -> None:
+    def __init__(self, embedder: TokenizingEmbedder, size: int | None, overlap: int) -> None:
         self._embedder = embedder
         self._size = size
         self._overlap = overlap
-        prefix = embedder.identity().document.get("prefix")
-        taken = reserved + (len(embedder.tokens([prefix])[0]) if isinstance(prefix, str) and prefix else 0)
-        self._window = embedder.max_tokens - taken
+        self._window = embedder.room("document")
         if self._window <= overlap:
             raise HookragError(
-                f"of the {embedder.max_tokens} tokens that the embedder reads, {taken} are taken by reserved = {reserved} and "
-                f"its prefix; the {max(self._window, 0)} that are left must be more than overlap = {overlap}: lower overlap, "
-                f"or raise max_tokens of the embedder"
+                f"overlap = {overlap} must be less than the {self._window} tokens of a document that the embedder reads: lower "
+                f"overlap, or give the embedder a wider window"
             )
 
     def meters(self, texts: Sequence[str]) -> Iterator[Meter]:
@@ -192,14 +189,10 @@ def _halved(draft: Draft, *, tear: bool) -> list[Draft]:
     return [replace(draft, span=(start, stop)), replace(draft, span=(begin, end))]
 
 
-def ruler(
-    units: UnitName, size: int | None, overlap: int, embedder: TokenizingEmbedder | None, reserved: int
-) -> Callable[[], Ruler]:
+def ruler(units: UnitName, size: int | None, overlap: int, embedder: TokenizingEmbedder | None) -> Callable[[], Ruler]:
     """Makes the ruler of each call. Raises ValueError where the options do not go together."""
     if size is not None and size < 1:
         raise ValueError(f"size must be 1 or more, got {size}")
-    if reserved < 0:
-        raise ValueError(f"reserved must be 0 tokens or more, got {reserved}")
     if units != "tokens" and embedder is not None:
         raise ValueError(f'embedder is for units = "tokens", got units = "{units}"')
     most = SIZES.get(units) if size is None else size
@@ -210,7 +203,7 @@ def ruler(
     if units == "tokens":
         if embedder is None:
             raise ValueError('units = "tokens" needs an embedder, whose tokens are counted')
-        return lambda: Tokens(embedder, size, overlap, reserved)
+        return lambda: Tokens(embedder, size, overlap)
     assert most is not None
     make: Callable[[str], Meter] = word_units if units == "words" else Characters
     return lambda: Plain(make, most, overlap)

@@ -1,0 +1,135 @@
+"""What chunks need beside what embedders, rerankers and generators read, and what is counted when it is cut off."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hookrag import Document, Pipeline, note, tracing
+from hookrag.components.cited import Cited
+from hookrag.components.reranked import Reranked
+from hookrag.components.search import Dense
+from hookrag.ordering import best
+from hookrag.testing.fakes import HashEmbedder, MemoryStore, ScriptedLLM
+from hookrag.values import Ranking, ScoreKind
+from hookrag.windows import PAGE
+
+
+class Paragraphs:
+    """Cuts at blank lines."""
+
+    def chunk(self, documents):
+        from hookrag import chunk_of
+
+        return [
+            [chunk_of(document, *found.span()) for found in re.finditer(r"[^\n]+", document.text)]
+            for document in documents
+        ]
+
+
+class Narrow(HashEmbedder):
+    """Reads so many words of a document, and one of a query."""
+
+    def __init__(self, *, reads: int = 4) -> None:
+        super().__init__()
+        self.reads = reads
+
+    def tokens(self, texts):
+        return [[found.span() for found in re.finditer(r"\S+", text)] for text in texts]
+
+    def room(self, role):
+        return self.reads if role == "document" else 1
+
+    def embed(self, texts, *, role, outputs):
+        over = [len(spans) - self.room(role) for spans in self.tokens(texts)]
+        note(truncated=sum(more > 0 for more in over), tokens_cut=sum(more for more in over if more > 0))
+        return super().embed(texts, role=role, outputs=outputs)
+
+
+class Judge:
+    """Reads three words of a passage."""
+
+    def tokens(self, texts):
+        return Narrow().tokens(texts)
+
+    def room(self, role):
+        return 3
+
+    def rerank(self, rankings, /, *, k):
+        return [Ranking(one.query, best(one.hits, k), "judge", ScoreKind("judge")) for one in rankings]
+
+
+DOCUMENTS = [Document("d", "one two three four\none two\none two three four five six"), Document("e", "one")]
+
+
+def pipeline(tmp_path, embedder=None, **options):
+    store = MemoryStore(chunker=Paragraphs(), embedder=embedder or Narrow())
+    retriever = Dense(store=store)
+    if "reranker" in options:
+        retriever = Reranked(retriever=retriever, reranker=options.pop("reranker"), depth=5)
+    return Pipeline(retriever=retriever, folder=tmp_path, **options)
+
+
+def test_an_embedder_beside_the_rows_of_its_store(tmp_path):
+    with pipeline(tmp_path) as made:
+        made.index(DOCUMENTS)
+        (window,) = made.windows()
+    assert window.to_json() == {
+        "reader": "[embedders.narrow]", "store": "[stores.memorystore]", "indexed": True, "chunks": 4, "tokens": 13,
+        "longest": 6, "room": 4, "over": 1, "cut": 2, "together": False, "fits": False,
+    }  # fmt: skip
+    assert str(window) == (
+        "[embedders.narrow] reads 4 tokens of a chunk; 1 of 4 chunks of [stores.memorystore] are longer, up to 6, and 15 % of "
+        "all tokens are cut off"
+    )
+
+
+def test_before_anything_is_indexed_a_page_of_english_is_cut(tmp_path):
+    with pipeline(tmp_path, Narrow(reads=200)) as made:
+        (window,) = made.windows()
+    assert (window.indexed, window.fits, window.chunks) == (False, True, 48)
+    assert window.longest == max(len(f"{PAGE.title} {line}".split()) for line in PAGE.text.splitlines())
+    assert str(window) == (
+        f"[embedders.narrow] reads 200 tokens of a chunk; the longest of 48 chunks that [stores.memorystore] would get of a "
+        f"page of English has {window.longest}"
+    )
+
+
+def test_a_reranker_and_a_generator_read_what_the_store_has(tmp_path):
+    generator = Cited(llm=ScriptedLLM(window=1000), max_tokens=10, context_tokens=30)
+    with pipeline(tmp_path, Narrow(reads=9), reranker=Judge(), generator=generator, k=3) as made:
+        made.index(DOCUMENTS)
+        windows = {one.reader: one for one in made.windows()}
+    judge = windows["[rerankers.judge]"]
+    assert (judge.room, judge.over, judge.cut, judge.longest) == (3, 2, 4, 6)
+    # A passage of n words stands between fences of 3 + 3 words, and a line break: 13 + 11 of 30, and 9 that find no room.
+    cited = windows["[generators.cited]"]
+    assert (cited.together, cited.room, cited.chunks, cited.tokens, cited.over, cited.cut) == (True, 30, 3, 33, 1, 9)
+    assert str(cited) == (
+        "[generators.cited] has room for 30 tokens of passages; the 3 longest chunks of [stores.memorystore] have 33: 1 would "
+        "be left out"
+    )
+
+
+@pytest.mark.parametrize("context_tokens", [29, 30, 33, 34, 400])
+def test_what_is_told_of_a_generator_is_what_it_does(tmp_path, context_tokens):
+    generator = Cited(llm=ScriptedLLM(window=600), max_tokens=10, context_tokens=context_tokens)
+    with pipeline(tmp_path, Narrow(reads=9), generator=generator, k=3) as made:
+        made.index(DOCUMENTS[:1])
+        (window,) = [one for one in made.windows() if one.together]
+        with tracing() as trace:
+            made.answer(["one two three four five six"])
+    notes = next(one.notes for one in trace.walk() if one.operation == "generate")
+    assert (notes["passages"], notes["passages_left_out"]) == (window.chunks - window.over, window.over)
+
+
+def test_what_an_embedder_cuts_off_while_indexing_is_in_the_report_and_in_a_trace(tmp_path):
+    with pipeline(tmp_path) as made:
+        with tracing() as trace:
+            report = made.index(DOCUMENTS)
+        assert (report.truncated, report.tokens_cut) == (1, 2)
+        assert sum(one.notes.get("tokens_cut", 0) for one in trace.walk()) == 2
+        (estimate,) = made.index([Document("f", "1 2 3 4 5")], source="other", dry_run=True).to_embed
+        assert (estimate.tokens, estimate.truncated) == (4, 1)
+        again = made.index(DOCUMENTS)
+        assert (again.embedded, again.truncated) == (0, 0)
