@@ -63,20 +63,16 @@ def windows(components: Iterable[Proxy], stores: Sequence[StoreProxy], k: int) -
     """The windows of all that tell theirs, beside the chunks that they get to read; opens them, and embeds nothing."""
     # Whatever searches a store, its chunks may come before any reranker and generator of the pipeline.
     shared = [one for one in components if isinstance(one, RerankerProxy | GeneratorProxy)]
-    found: dict[tuple[str, str], Window] = {}
+    found: dict[tuple[int, int], Window] = {}
     for store in stores:
         chunks, indexed = _sample(store)
         if not chunks:
             continue
-        # Whatever searches this store, its chunks may come before any reranker and generator of the pipeline.
-        readers = [
-            *store.embedders.values(),
-            *(one for one in shared if isinstance(one, RerankerProxy | GeneratorProxy)),
-        ]
-        for reader in readers:
-            for window in _window(reader, chunks, k):
-                about = Window(str(reader.step), str(store.step), indexed, *window)
-                found.setdefault((about.reader, about.store), about)
+        for reader in [*store.embedders.values(), *shared]:
+            # Stores that share a chunker have the same chunks.
+            key = id(reader), id(store.chunker)
+            for window in () if key in found else _window(reader, chunks, k):
+                found[key] = Window(str(reader.step), str(store.step), indexed, *window)
     return list(found.values())
 
 
