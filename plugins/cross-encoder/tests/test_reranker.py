@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hookrag import Chunk, Hit, Query, Ranking, ScoreKind, tracing
 from hookrag_cross_encoder.reranker import CrossEncoder
-from hookrag_transformers.models import ModelError
+from hookrag_transformers.models import ModelError, locate
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,28 @@ def ranking(query: str, passages: list[str], context: str = "") -> Ranking:
 def test_scores_agree_with_transformers(judge, pairs):
     reference = np.load(Path(__file__).parent / "reference.npz")["logits"]
     assert np.abs(judge.score(pairs) - reference).max() < 1e-4
+
+
+def test_torch_gives_the_same_scores(judge, pairs):
+    other = CrossEncoder(backend="torch", threads=1)
+    assert np.abs(judge.score(pairs) - other.score(pairs)).max() < 1e-5
+    assert (judge.runs_on, other.runs_on) == ("onnx on cpu", "torch on cpu")
+    passages = [ranking("x", ["y", "z"])]
+    assert judge.rerank(passages, k=1)[0].kind == other.rerank(passages, k=1)[0].kind  # scores that can be compared
+
+
+def test_a_passage_has_what_a_question_of_ordinary_length_leaves(judge):
+    assert judge.models() == ["ms-marco-MiniLM-L-12-v2"]
+    assert judge.tokens(["Berlin is big"]) == [[(0, 6), (7, 9), (10, 13)]]
+    assert judge.room("document") == 512 - 3 - 32
+    with tracing() as trace:
+        judge.score([("word " * 32, "word " * judge.room("document")), ("word " * judge.room("query"), "word")])
+    assert trace.notes["tokens_cut"] == 0
+    with tracing() as trace:
+        judge.score([("word " * 32, "word " * (judge.room("document") + 1))])
+    assert trace.notes["tokens_cut"] == 1
+    tight = CrossEncoder(max_tokens=23, threads=1)
+    assert (tight.room("query"), tight.room("document")) == (15, 5)
 
 
 def test_a_score_is_the_same_bits_alone_and_among_others(judge, pairs):
@@ -73,7 +96,13 @@ def test_equal_pairs_are_scored_once_and_tie_by_chunk_id(judge):
 def test_what_is_cut_is_counted(judge):
     with tracing() as trace:
         judge.score([("x", "word " * 600), ("x", "word")])
-    assert trace.notes == {"distinct": 2, "tokens": 512 + 5, "truncated": 1, "tokens_cut": 600 + 4 - 512}
+    assert trace.notes == {
+        "distinct": 2,
+        "runs_on": "onnx on cpu",
+        "tokens": 512 + 5,
+        "truncated": 1,
+        "tokens_cut": 600 + 4 - 512,
+    }
 
 
 def test_a_query_longer_than_the_window_leaves_a_quarter_to_the_passage(judge):
@@ -102,3 +131,30 @@ def test_too_many_or_too_few_tokens():
     with pytest.raises(ValueError, match=r"^batch_tokens must be at least 1, got 0$"):
         CrossEncoder(batch_tokens=0)
     CrossEncoder(max_tokens=7, threads=1).score([("a b c d e", "f g h")])
+
+
+@pytest.mark.parametrize("family", ["modernbert", "roberta"])
+def test_other_families_give_what_transformers_gives(tmp_path, family):
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+
+    shutil.copy(locate("ms-marco-MiniLM-L-12-v2").folder / "tokenizer.json", tmp_path)
+    sizes = {"vocab_size": 30522, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = {**sizes, "num_attention_heads": 4, "num_labels": 1, "pad_token_id": 0, "type_vocab_size": 2}
+    torch.manual_seed(3)
+    network = AutoModelForSequenceClassification.from_config(CONFIG_MAPPING[family](**config)).eval()
+    network.save_pretrained(tmp_path)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tokenizer.no_padding()
+    pairs = [("how many people", "Berlin has many"), ("x", "y z " * 30), ("", "a")]
+    expected = []
+    for query, passage in pairs:
+        encoded = tokenizer.encode(query, passage)
+        told = {"input_ids": encoded.ids} | ({"token_type_ids": encoded.type_ids} if family == "roberta" else {})
+        with torch.no_grad():
+            made = network(**{name: torch.tensor([values]) for name, values in told.items()}).logits
+        expected.append(float(made))
+    component = CrossEncoder(model=tmp_path, max_tokens=128, threads=1)
+    assert np.abs(component.score(pairs) - expected).max() < 1e-5
+    assert component.runs_on == ("torch on cpu" if family == "modernbert" else "onnx on cpu")

@@ -153,21 +153,18 @@ def safetensors():
     return write_safetensors
 
 
-@pytest.fixture
-def tiny_folder(tmp_path: Path) -> Path:
-    """A small BERT as a model's folder: 60 words, 30 positions, 32 dimensions."""
+def write_model(
+    folder: Path, name: str = "bert", weights: dict[str, np.ndarray] | None = None, **config: object
+) -> Path:
+    """A small encoder as a model's folder: 60 words, 30 positions, 32 dimensions."""
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
     from tokenizers.processors import TemplateProcessing
 
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(tiny_config("bert")))
-    weights = tiny_weights("bert")
-    write_safetensors(
-        folder / "model.safetensors", {name: ("F32", list(w.shape), w.tobytes()) for name, w in weights.items()}
-    )
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({**tiny_config(name), **config}))
+    write_floats(folder / "model.safetensors", tiny_weights(name) if weights is None else weights)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", *(f"w{at}" for at in range(55))]
     tokenizer = Tokenizer(WordLevel({word: at for at, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -175,7 +172,84 @@ def tiny_folder(tmp_path: Path) -> Path:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
+    specials = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")}
+    told = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 30, **specials}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
     return folder
+
+
+def write_floats(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    """A safetensors file of float32."""
+    write_safetensors(path, {name: ("F32", list(one.shape), one.tobytes()) for name, one in tensors.items()})
+
+
+POOLED = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+MODULE_CASES = (*POOLED, "include_prompt", "dense", "router")
+"""Folders of sentence-transformers whose vectors make_reference.py records."""
+MODULE_PROMPT = "w7 w8 "
+MODULE_TEXTS = ["w1 w2 w3", "a", "w9 w9 w10 w11 a w12 w13", "w20 " * 40, ""]
+
+
+def write_json(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_sentence_model(folder: Path, case: str) -> Path:
+    """The small BERT with the modules of sentence-transformers that a case is about."""
+    kinds = "sentence_transformers.models"
+
+    def pooling(path: str, mode: str, **more: object) -> tuple[str, str]:
+        write_json(folder / path / "config.json", {"embedding_dimension": 32, "pooling_mode": mode, **more})
+        return path, f"{kinds}.Pooling"
+
+    if case == "router":
+        types = {}
+        for role, mode in (("query", "cls"), ("document", "mean")):
+            path = f"{role}_0_Transformer"
+            weights = {name: w * (1.1 if role == "query" else 1) for name, w in tiny_weights("bert").items()}
+            write_model(folder / path, weights={name: w.astype(np.float32) for name, w in weights.items()})
+            types[path] = f"{kinds}.Transformer"
+            types.update([pooling(f"{role}_1_Pooling", mode)])
+        routes = {role: [name for name in types if name.startswith(role)] for role in ("query", "document")}
+        write_json(folder / "router_config.json", {"types": types, "structure": routes, "parameters": {}})
+        modules = [("", f"{kinds}.Router")]
+    else:
+        write_model(folder)
+        modules = [("", f"{kinds}.Transformer")]
+        if case == "include_prompt":
+            modules.append(pooling("1_Pooling", "mean", include_prompt=False))
+        else:
+            modules.append(pooling("1_Pooling", case if case in POOLED else "mean"))
+        if case == "dense":
+            rng = np.random.default_rng(5)
+            told = {"in_features": 32, "out_features": 12, "bias": True}
+            write_json(
+                folder / "2_Dense" / "config.json", {**told, "activation_function": "torch.nn.modules.activation.Tanh"}
+            )
+            linear = {"linear.weight": rng.normal(0, 0.3, (12, 32)), "linear.bias": rng.normal(0, 0.3, 12)}
+            write_floats(folder / "2_Dense" / "model.safetensors", {n: w.astype(np.float32) for n, w in linear.items()})
+            modules += [("2_Dense", f"{kinds}.Dense"), ("3_Normalize", f"{kinds}.Normalize")]
+    told = [{"idx": at, "name": str(at), "path": path, "type": kind} for at, (path, kind) in enumerate(modules)]
+    write_json(folder / "modules.json", told)
+    return folder
+
+
+def dpr_weights(role: str) -> dict[str, np.ndarray]:
+    """The small BERT under the names of one of the two encoders of DPR; the two differ."""
+    return {
+        f"{role}_encoder.bert_model.{name.removeprefix('bert.')}": (w * (1.1 if role == "question" else 1)).astype(
+            np.float32
+        )
+        for name, w in tiny_weights("bert").items()
+        if name.startswith("bert.") and ".pooler." not in name
+    }
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    """A small BERT as a model's folder: 60 words, 30 positions, 32 dimensions."""
+    return write_model(tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -184,3 +258,28 @@ def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path) -> os.PathLike:
     folder = tmp_path / "models"
     monkeypatch.setenv("HOOKRAG_MODELS", str(folder))
     return folder
+
+
+@pytest.fixture
+def dpr(tmp_path: Path) -> dict[str, Path]:
+    """The folders of the two encoders of a small DPR."""
+    return {
+        role: write_model(tmp_path / role, weights=dpr_weights(role), model_type="dpr", projection_dim=0)
+        for role in ("ctx", "question")
+    }
+
+
+@pytest.fixture
+def bert_inputs() -> list[list[int]]:
+    """Token ids without special tokens, whose states by the small DPR are recorded."""
+    return tiny_inputs("bert")
+
+
+@pytest.fixture(scope="session")
+def sentence_model():
+    return write_sentence_model
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    return write_model

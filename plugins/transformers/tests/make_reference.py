@@ -43,10 +43,22 @@ def float_copy(name: str, folder: str) -> str:
 def main() -> None:
     import torch
     from sentence_transformers import SentenceTransformer
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification, DPRContextEncoder, DPRQuestionEncoder
 
     sys.path.insert(0, str(HERE))
-    from conftest import FAMILIES, TEXTS, tiny_config, tiny_inputs, tiny_weights
+    from conftest import (
+        FAMILIES,
+        MODULE_CASES,
+        MODULE_PROMPT,
+        MODULE_TEXTS,
+        TEXTS,
+        dpr_weights,
+        tiny_config,
+        tiny_inputs,
+        tiny_weights,
+        write_model,
+        write_sentence_model,
+    )
 
     torch.set_grad_enabled(False)
     arrays: dict[str, np.ndarray] = {}
@@ -55,6 +67,23 @@ def main() -> None:
         arrays["bge-small-en-v1.5"] = SentenceTransformer(float_copy("bge-small-en-v1.5", folder), device="cpu").encode(
             TEXTS
         )
+    with tempfile.TemporaryDirectory() as folder:
+        for case in MODULE_CASES:
+            encoder = SentenceTransformer(str(write_sentence_model(Path(folder) / case, case)), device="cpu")
+            if case == "router":
+                arrays[f"module {case} query"] = encoder.encode_query(MODULE_TEXTS)
+                arrays[f"module {case} document"] = encoder.encode_document(MODULE_TEXTS)
+            else:
+                prompt = MODULE_PROMPT if case == "include_prompt" else None
+                arrays[f"module {case}"] = encoder.encode(MODULE_TEXTS, prompt=prompt)
+        short = SentenceTransformer(str(Path(folder) / "mean"), device="cpu", truncate_dim=8)
+        arrays["module truncated"] = short.encode(MODULE_TEXTS, normalize_embeddings=True)
+        for role, encoder in (("ctx", DPRContextEncoder), ("question", DPRQuestionEncoder)):
+            path = write_model(Path(folder) / role, weights=dpr_weights(role), model_type="dpr", projection_dim=0)
+            network = encoder.from_pretrained(path).eval()
+            arrays[f"dpr {role}"] = np.stack(
+                [network(torch.tensor([ids]))[0][0].numpy() for ids in tiny_inputs("bert")]
+            )
     for name in FAMILIES:
         config = AutoConfig.for_model(**tiny_config(name))
         network = AutoModelForSequenceClassification.from_config(config).eval()

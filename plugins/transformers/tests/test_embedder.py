@@ -27,9 +27,10 @@ def embed(component: TransformersEmbedder, texts: list[str], role="document") ->
     return component.embed(texts, role=role, outputs={"dense"}).dense
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "bge-small-en-v1.5"])
-def test_vectors_agree_with_sentence_transformers(name, texts, reference):
-    made = embed(opened(name), texts)
+def test_vectors_agree_with_sentence_transformers(name, backend, texts, reference):
+    made = embed(opened(name, backend=backend), texts)
     assert made.dtype == np.float32
     assert (made * reference[name]).sum(axis=1).min() >= 0.99999
     assert np.abs(made - reference[name]).max() < 1e-5
@@ -46,7 +47,13 @@ def test_a_vector_is_the_same_bits_alone_and_among_others(minilm, texts):
 def test_equal_texts_are_computed_once_and_cuts_are_counted(minilm):
     with tracing() as trace:
         made = embed(minilm, ["bread", "word " * 300, "bread"])
-    assert trace.notes == {"distinct": 2, "tokens": 3 + 256, "truncated": 1, "tokens_cut": 300 + 2 - 256}
+    assert trace.notes == {
+        "distinct": 2,
+        "runs_on": "onnx on cpu",
+        "tokens": 3 + 256,
+        "truncated": 1,
+        "tokens_cut": 300 + 2 - 256,
+    }
     assert np.array_equal(made[0], made[2])
 
 
@@ -92,7 +99,7 @@ def test_settings_override_the_models_own(minilm):
     assert abs(np.linalg.norm(raw) - 1) > 0.01
     assert np.abs(embed(opened(pooling="cls"), ["bread"]) - embed(opened(pooling="last"), ["bread"])).max() > 0.01
     short = opened(max_tokens=8)
-    assert short.max_tokens == 8
+    assert short.room("document") == 6
     assert np.array_equal(embed(short, ["w " * 50]), embed(short, ["w " * 6]))
 
 
@@ -100,31 +107,31 @@ def test_cls_pooling_of_the_full_graph_and_of_the_short_one_agree(texts):
     from hookrag_transformers.pooling import cls
 
     component = opened("bge-small-en-v1.5", normalize=False)
-    full = opened("bge-small-en-v1.5", normalize=False, pooling="mean")
-    parts = full._open_parts()
-    sequences = parts.tokenizer.singles(texts, 512)
+    full = opened("bge-small-en-v1.5", normalize=False, pooling="mean")._encoder("document")
+    sequences = full.tokenizer.singles(texts, 512)
     expected = np.empty((len(texts), 384), np.float32)
-    for chosen, states, lengths in parts.session.run(sequences, 1024):
-        expected[chosen] = cls(states, lengths)
+    for chosen, states, lengths in full.load().run(sequences, 1024):
+        expected[chosen] = cls(states, lengths, np.zeros_like(lengths))
     assert np.abs(embed(component, texts) - expected).max() < 1e-5
 
 
 def test_a_chunker_gets_the_tokens(minilm):
     (spans,) = minilm.tokens(["Bread is good"])
     assert spans == [(0, 5), (6, 8), (9, 13)]
-    assert minilm.max_tokens == 256
+    assert minilm.room("document") == 254
+    prefixed = opened(query_prefix="find this: ")
+    assert (prefixed.room("query"), prefixed.room("document")) == (254 - 3, 254)
 
 
-def test_components_share_a_session_and_the_last_one_frees_it():
-    one, two = opened(max_tokens=17), opened(max_tokens=19)
-    session = one._open_parts().session
-    assert two._open_parts().session is session
-    key = next(key for key, value in runtime._sessions.items() if value is session)
-    assert key[1] == 1
-    other = TransformersEmbedder(model="all-MiniLM-L6-v2", threads=2)
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_components_share_a_session_and_the_last_one_frees_it(backend):
+    one, two = opened(max_tokens=17, backend=backend), opened(max_tokens=19, query_prefix="x", backend=backend)
+    session = one._encoder("document").load()
+    assert two._encoder("document").load() is two._encoder("query").load() is session
+    other = TransformersEmbedder(model="all-MiniLM-L6-v2", threads=2, backend=backend)
     other.open()
-    assert other._open_parts().session is not session
-    gone = next(key for key, value in runtime._sessions.items() if value is other._open_parts().session)
+    assert other._encoder("document").load() is not session
+    gone = next(key for key, value in runtime._sessions.items() if value is other._encoder("document").load())
     other.close()
     gc.collect()
     assert gone not in runtime._sessions
@@ -146,8 +153,8 @@ def test_weights_that_give_nan_are_refused(tiny_folder, safetensors):
 
 
 def test_options_that_cannot_be(tiny_folder):
-    with pytest.raises(ValueError, match=r"^pooling must be one of mean, cls, last, got 'max'$"):
-        TransformersEmbedder(model="x", pooling="max")
+    with pytest.raises(ValueError, match=r"^pooling must be one of mean, cls, last, max, .*, got 'min'$"):
+        TransformersEmbedder(model="x", pooling="min")
     with pytest.raises(ValueError, match=r"^max_tokens must be at least 1, got 0$"):
         TransformersEmbedder(model="x", max_tokens=0)
     for tokens in (2, 31):
@@ -157,6 +164,17 @@ def test_options_that_cannot_be(tiny_folder):
             f"model tiny: max_tokens is {tokens}; it must be more than the 2 special tokens of a text "
             "and at most the model's 30 positions"
         )
+    with pytest.raises(ModelError) as raised:
+        opened(str(tiny_folder), max_tokens=6, query_prefix="w1 w2 w3 w4")
+    assert str(raised.value) == (
+        "model tiny: max_tokens is 6, of which the prefix 'w1 w2 w3 w4' and special tokens take 6: "
+        "shorten the prefix or raise max_tokens"
+    )
+    with pytest.raises(ValueError) as refused:
+        TransformersEmbedder(model="x", query_prefix="q: ", query_prompt_name="query")
+    assert str(refused.value) == (
+        "query_prefix and query_prompt_name both say what stands before a text: give one of them"
+    )
     assert embed(opened(str(tiny_folder), max_tokens=30), ["w1 " * 99]).shape == (1, 32)
     with pytest.raises(ValueError) as refused:
         TransformersEmbedder(model=str(tiny_folder)).embed(["x"], role="query", outputs={"sparse"})
@@ -175,6 +193,6 @@ component = TransformersEmbedder(model="all-MiniLM-L6-v2", threads=1)
 assert not {"onnxruntime", "tokenizers", "onnx"} & set(sys.modules)
 component.open()
 component.embed(["bread"], role="query", outputs={"dense"})
-assert not {"torch", "transformers", "sentence_transformers", "onnx"} & set(sys.modules)
+assert not {"torch", "transformers", "huggingface_hub", "onnx"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

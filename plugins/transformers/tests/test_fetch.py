@@ -47,6 +47,7 @@ def acme(no_models, monkeypatch, tmp_path) -> Callable[..., None]:
     known = Known(
         "acme-model==1.0", "acme_model/data/", "model.safetensors", digest, "a test", {"config.json": {"a": 1}}
     )
+    monkeypatch.chdir(tmp_path)  # where there is no configuration
     for module in (fetch, models, commands):
         monkeypatch.setattr(module, "KNOWN", {"acme": known})
     return publish
@@ -78,13 +79,10 @@ def test_a_damaged_model_is_replaced(acme, no_models):
     result = CliRunner().invoke(commands.models, ["verify"])
     assert result.exit_code == 1
     assert result.output == (
-        f"acme: DAMAGED ({folder / 'model.safetensors'})\nError: damaged: fetch again with `hookrag models fetch acme`\n"
+        f"acme: DAMAGED: model.safetensors ({folder})\nError: damaged: fetch again with `hookrag models fetch acme`\n"
     )
     fetch.fetch(["acme"], lambda _: None)
-    assert (
-        CliRunner().invoke(commands.models, ["verify", "acme"]).output
-        == f"acme: intact ({folder / 'model.safetensors'})\n"
-    )
+    assert CliRunner().invoke(commands.models, ["verify", "acme"]).output == f"acme: intact ({folder})\n"
     assert os.listdir(no_models) == ["acme"]
 
 
@@ -136,9 +134,9 @@ def test_the_commands(acme, no_models):
     assert run(commands.models, ["list"]).output == f"models folder: {no_models}\nacme  not here  a test\n"
     assert run(commands.models, ["verify"]).output == ""
     assert run(commands.models, ["verify", "acme"]).exit_code == 1
-    assert "name models to fetch, or give --all; known are acme" in run(commands.models, ["fetch"]).output
+    assert "name models to fetch, or a file with -c; known are acme" in run(commands.models, ["fetch"]).output
     assert "no model is called other; known are acme" in run(commands.models, ["fetch", "other"]).output
-    assert "no model is called other; known are acme" in run(commands.models, ["verify", "other"]).output
+    assert "'other' is neither a folder nor in" in run(commands.models, ["verify", "other"]).output
     acme()
     assert (
         run(commands.models, ["fetch", "--all"]).output == f"acme fetched from acme-model==1.0: {no_models / 'acme'}\n"

@@ -81,7 +81,8 @@ def test_other_architectures_are_refused_by_name():
         architecture_of({"model_type": "t5"}, "model acme")
     assert str(raised.value) == (
         "model acme: model_type is 't5' in config.json; a graph can be built for bert, roberta, xlm-roberta, "
-        "camembert, distilbert: choose such a model, or put an export with float32 weights at onnx/model.onnx"
+        "camembert, distilbert, dpr: choose such a model, put an export with float32 weights at onnx/model.onnx, or install "
+        "hookrag-transformers[torch]"
     )
     with pytest.raises(ModelError, match="position_embedding_type is 'relative_key'"):
         architecture_of({"model_type": "bert", "position_embedding_type": "relative_key"}, "model acme")

@@ -27,13 +27,13 @@ def test_an_unknown_model_names_the_nearest(no_models):
     assert str(raised.value) == (
         f"model 'all-MiniLM-L6' is neither a folder nor in {no_models}, nor one of the names that can be fetched "
         "(all-MiniLM-L6-v2, bge-small-en-v1.5, ms-marco-MiniLM-L-12-v2, splade-tiny, "
-        "smollm2-135m-instruct); did you mean 'all-MiniLM-L6-v2'?"
+        "smollm2-135m-instruct, or owner/name at Hugging Face); did you mean 'all-MiniLM-L6-v2'?"
     )
 
 
-@pytest.mark.parametrize("name", ["../up", "a/b", "a\\b"])
+@pytest.mark.parametrize("name", ["../up", "a/../b", "a\\b"])
 def test_a_name_does_not_leave_the_models_folder(no_models, name):
-    for folder in (no_models.parent / "up", no_models / "a" / "b", no_models / "a\\b"):
+    for folder in (no_models.parent / "up", no_models / "a" / "b", no_models / "b", no_models / "a\\b"):
         folder.mkdir(parents=True)
     with pytest.raises(ModelError, match="is neither a folder nor in"):
         locate(name)
@@ -80,3 +80,7 @@ def test_every_known_model_is_pinned():
         assert known.prefix.endswith("/")
         assert len(known.sha256) == 64
         json.dumps(dict(known.settings))
+
+
+def test_a_published_model_that_a_package_brings_is_found_by_its_id():
+    assert locate("sentence-transformers/all-MiniLM-L6-v2").folder == locate("all-MiniLM-L6-v2").folder

@@ -5,25 +5,29 @@ import pytest
 from hookrag_transformers.pooling import POOLINGS, l2_normalised
 
 
-def slow(name: str, states: np.ndarray, length: int) -> list[float]:
-    """One text, in plain Python."""
-    rows = [[float(x) for x in row] for row in states[:length]]
-    if name == "cls":
-        return rows[0]
-    if name == "last":
-        return rows[-1]
-    return [sum(column) / length for column in zip(*rows, strict=True)]
+def slow(name: str, states: np.ndarray, length: int, start: int) -> list[float]:
+    """One text's vector in plain Python."""
+    rows = [[float(value) for value in row] for row in states[start:length]]
+    if name in ("cls", "last"):
+        return rows[0 if name == "cls" else -1]
+    columns = list(zip(*rows, strict=True))
+    if name == "max":
+        return [max(column) for column in columns]
+    weights = [place + 1 for place in range(start, length)] if name == "weightedmean" else [1] * len(rows)
+    over = len(rows) ** 0.5 if name == "mean_sqrt_len" else sum(weights)
+    return [sum(weight * value for weight, value in zip(weights, column, strict=True)) / over for column in columns]
 
 
+@pytest.mark.parametrize("start", [0, 2])
 @pytest.mark.parametrize("name", list(POOLINGS))
-def test_poolings_agree_with_plain_python(name):
+def test_poolings_agree_with_plain_python(name, start):
     rng = np.random.default_rng(0)
     states = rng.normal(size=(6, 9, 5)).astype(np.float32)
-    lengths = np.array([1, 9, 4, 5, 2, 8])
-    states[0, 1:] = np.nan  # what lies in the padding must not matter
-    pooled = POOLINGS[name](states, lengths)
+    lengths = np.array([3, 9, 4, 5, 3, 8])
+    states[0, 3:] = np.nan  # what lies in the padding must not matter
+    pooled = POOLINGS[name](states, lengths, np.full(6, start))
     assert pooled.dtype == np.float32
-    expected = [slow(name, one, int(length)) for one, length in zip(states, lengths, strict=True)]
+    expected = [slow(name, one, int(length), start) for one, length in zip(states, lengths, strict=True)]
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -4,16 +4,23 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from hookrag_transformers.checkpoint import checkpoint_of
 from hookrag_transformers.embedder import TransformersEmbedder
 from hookrag_transformers.models import ModelError, locate
-from hookrag_transformers.prepare import prepare
+from hookrag_transformers.prepare import graph_of
 from hookrag_transformers.weights import dequantised, read_safetensors
 
 TEXTS = ["w1 w2 w3", "a", "", "w9 " * 20]
+
+
+def graph(folder) -> Path:
+    """The graph that is run for the model in a folder."""
+    return graph_of(checkpoint_of(locate(str(folder)), "onnx"), "tokens")
 
 
 def vectors(model: str, **options) -> np.ndarray:
@@ -64,6 +71,7 @@ def test_the_graph_is_kept_and_follows_the_weights(tiny_folder, safetensors):
     os.remove(tiny_folder / "model.safetensors")  # the map of the file that is read stays whole
     safetensors(tiny_folder / "model.safetensors", {n: ("F32", list(w.shape), w.tobytes()) for n, w in tensors.items()})
     assert not np.allclose(vectors(str(tiny_folder)), before)
+    assert not set(kept[:2]) & set(os.listdir(tiny_folder / ".hookrag"))  # the graph of the former weights is gone
 
 
 def test_a_folder_that_cannot_be_written_is_left_alone(tiny_folder, no_models):
@@ -77,7 +85,7 @@ def test_a_folder_that_cannot_be_written_is_left_alone(tiny_folder, no_models):
 
 def test_eight_at_once_make_one_graph(tiny_folder):
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: prepare(locate(str(tiny_folder)), "tokens"), range(8)))
+        made = list(pool.map(lambda _: graph(tiny_folder), range(8)))
     assert len(set(made)) == 1
     assert not [name for name in os.listdir(tiny_folder / ".hookrag") if name.endswith(".part")]
     vectors(str(tiny_folder))
@@ -85,23 +93,22 @@ def test_eight_at_once_make_one_graph(tiny_folder):
 
 def test_an_export_in_float32_is_used_as_it_is(tiny_folder):
     made = vectors(str(tiny_folder))
-    built = prepare(locate(str(tiny_folder)), "tokens").graph
+    built = graph(tiny_folder)
     (tiny_folder / "onnx").mkdir()
     onnx.save(onnx.load(built), tiny_folder / "onnx" / "model.onnx")
     os.remove(tiny_folder / "model.safetensors")
     shutil.rmtree(tiny_folder / ".hookrag")
-    model = locate(str(tiny_folder))
-    assert prepare(model, "tokens").graph == tiny_folder / "onnx" / "model.onnx"
+    assert graph(tiny_folder) == tiny_folder / "onnx" / "model.onnx"
     assert np.array_equal(vectors(str(tiny_folder)), made)
 
 
 def test_an_export_stands_in_for_weights_of_a_family_that_cannot_be_built(tiny_folder):
-    built = prepare(locate(str(tiny_folder)), "tokens").graph
+    built = graph(tiny_folder)
     (tiny_folder / "onnx").mkdir()
     onnx.save(onnx.load(built), tiny_folder / "onnx" / "model.onnx")
     config = json.loads((tiny_folder / "config.json").read_text())
     (tiny_folder / "config.json").write_text(json.dumps({**config, "model_type": "modernbert"}))
-    assert prepare(locate(str(tiny_folder)), "tokens").graph == tiny_folder / "onnx" / "model.onnx"
+    assert graph(tiny_folder) == tiny_folder / "onnx" / "model.onnx"
 
 
 def test_dequantised_weights_are_all_found_and_named():
@@ -133,12 +140,12 @@ def test_the_graph_gives_what_the_quantised_file_gives_for_one_text(texts):
 def test_a_folder_without_weights_or_tokenizer_is_refused(tiny_folder):
     os.remove(tiny_folder / "model.safetensors")
     with pytest.raises(ModelError) as raised:
-        prepare(locate(str(tiny_folder)), "tokens")
+        graph(tiny_folder)
     assert str(raised.value) == (
         f"model tiny: {tiny_folder} has none of model.safetensors, model.onnx, onnx/model.onnx; "
         "weights in pickles (pytorch_model.bin) are not read: save the model as safetensors"
     )
     os.remove(tiny_folder / "tokenizer.json")
     with pytest.raises(ModelError) as raised:
-        prepare(locate(str(tiny_folder)), "tokens")
+        vectors(str(tiny_folder))
     assert str(raised.value) == f"model tiny: {tiny_folder} has no tokenizer.json: save the model with a fast tokenizer"

@@ -90,3 +90,14 @@ def test_a_tokenizer_whose_special_tokens_cannot_be_told(tmp_path):
     assert str(raised.value) == (
         f"{path}: the tokenizer does not make one token of 'a', so that its special tokens cannot be told"
     )
+
+
+def test_a_token_that_must_end_every_text(path, tokenizer):
+    plain, closed = (
+        tokenizer.singles(["bread"], 8).ids[0],
+        TextTokenizer(path, closing="[MASK]").singles(["bread"], 8).ids[0],
+    )
+    assert closed.tolist() == [*plain.tolist(), 103]
+    assert TextTokenizer(path, closing="[MASK]").specials == tokenizer.specials + 1
+    # One that the tokenizer puts there anyway is not doubled.
+    assert TextTokenizer(path, closing="[SEP]").singles(["bread"], 8).ids[0].tolist() == plain.tolist()

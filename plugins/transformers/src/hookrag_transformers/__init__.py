@@ -1,4 +1,4 @@
-"""Transformer encoders for hookrag on ONNX Runtime: embeddings, and the models that other plugins share."""
+"""Transformer encoders for hookrag on ONNX Runtime or torch: embeddings, and the models that other plugins share."""
 
 from __future__ import annotations
 

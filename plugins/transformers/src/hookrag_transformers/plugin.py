@@ -12,7 +12,7 @@ def embedders() -> Components:
     return {
         "transformers": Component(
             "hookrag_transformers.embedder:TransformersEmbedder",
-            "Sentence embeddings of a transformer on ONNX Runtime.",
+            "Sentence embeddings of a transformer on ONNX Runtime or torch.",
         )
     }
 

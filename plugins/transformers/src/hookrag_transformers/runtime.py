@@ -1,4 +1,4 @@
-"""Running a prepared graph: batches of equal padded length, and sessions that components share.
+"""Running a model: batches of equal padded length, ONNX Runtime, and sessions that components share.
 
 Padded lengths are multiples of 8 and a batch holds one padded length only, so that every text goes through the same arithmetic
 whatever else is in the call: results are equal to the bit, alone or among others. It costs nothing (texts of 124 tokens in the
@@ -9,10 +9,10 @@ mean, 2 cores: 58 a second; sorted by length and padded to the longest 57). A bu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -49,8 +49,18 @@ def batches(lengths: Sequence[int], budget: int) -> Iterator[tuple[int, list[int
             yield padded, group[start : start + size]
 
 
+class Runs(Protocol):
+    """A loaded model. Safe from several threads."""
+
+    def run(
+        self, sequences: Sequences, budget: int
+    ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.intp]]]:
+        """(indices, output, lengths) of each batch of at most `budget` padded tokens; every index comes once."""
+        ...
+
+
 class Session:
-    """A graph in ONNX Runtime. Safe from several threads."""
+    """A graph in ONNX Runtime, on the CPU. Safe from several threads."""
 
     def __init__(self, graph: Path, threads: int) -> None:
         import onnxruntime
@@ -64,7 +74,13 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnxruntime.InferenceSession(
+                str(graph),
+                options,
+                providers=["CPUExecutionProvider"],
+                # The fused operator is slower on a CPU than its parts (graph.py).
+                disabled_optimizers=["SkipLayerNormFusion"],
+            )
         except Exception as error:
             raise ModelError(f"ONNX Runtime cannot load {graph}: {error}; remove the file and try again") from error
         self._types = {
@@ -80,12 +96,12 @@ class Session:
     def run(
         self, sequences: Sequences, budget: int
     ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.intp]]]:
-        """(indices, output, lengths) of each batch; every index comes once."""
+        """(indices, output, lengths) of each batch of at most `budget` padded tokens; every index comes once."""
         lengths = [len(ids) for ids in sequences.ids]
         for padded, chosen in batches(lengths, budget):
             feed = {
-                "input_ids": _padded([sequences.ids[i] for i in chosen], padded),
-                "token_type_ids": _padded([sequences.types[i] for i in chosen], padded),
+                "input_ids": filled([sequences.ids[i] for i in chosen], padded),
+                "token_type_ids": filled([sequences.types[i] for i in chosen], padded),
             }
             counts = np.array([lengths[i] for i in chosen], dtype=np.intp)
             feed["attention_mask"] = (np.arange(padded) < counts[:, None]).astype(np.int32)
@@ -93,22 +109,22 @@ class Session:
             yield chosen, self._session.run([self._output], given)[0], counts
 
 
-def _padded(rows: Sequence[NDArray[np.int32]], width: int) -> NDArray[np.int32]:
-    # Padding is masked: any id does, and 0 is in every vocabulary.
-    table = np.zeros((len(rows), width), dtype=np.int32)
+def filled(rows: Sequence[NDArray[np.int32]], width: int, value: int = 0) -> NDArray[np.int32]:
+    """int32[n, width] with `value` behind the end of each row; what is there is masked, so that 0 does for most models."""
+    table = np.full((len(rows), width), value, dtype=np.int32)
     for row, values in zip(table, rows, strict=True):
         row[: len(values)] = values
     return table
 
 
-_sessions: WeakValueDictionary[tuple[Path, int], Session] = WeakValueDictionary()
+_sessions: WeakValueDictionary[Hashable, Runs] = WeakValueDictionary()
 _opening = Lock()
 
 
-def shared_session(graph: Path, threads: int) -> Session:
-    """The session of that graph with that many threads: one for all components that use it, gone with the last of them."""
+def shared(key: Hashable, load: Callable[[], Runs]) -> Runs:
+    """The model of that key: one for all components that use it, gone with the last of them."""
     with _opening:
-        session = _sessions.get((graph, threads))
+        session = _sessions.get(key)
         if session is None:
-            session = _sessions[graph, threads] = Session(graph, threads)
+            session = _sessions[key] = load()
         return session

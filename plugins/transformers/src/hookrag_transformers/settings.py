@@ -1,10 +1,12 @@
-"""What a sentence-transformers folder says about its model: length, pooling, normalisation, prompts."""
+"""What a sentence-transformers folder says about its model: its modules, length, pooling, normalisation, prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from hookrag import Role
 
 from hookrag_transformers.models import Model, ModelError
 from hookrag_transformers.pooling import POOLINGS, Pooling
@@ -13,62 +15,72 @@ _POOLING_NAMES: Mapping[str, Pooling] = {
     "mean": "mean",
     "cls": "cls",
     "lasttoken": "last",
+    "max": "max",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
+    "weightedmean": "weightedmean",
+    # The older files have one switch for each.
     "mean_tokens": "mean",
     "cls_token": "cls",
+    "max_tokens": "max",
+    "weightedmean_tokens": "weightedmean",
 }
+_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout", "Router")
+# Families whose table of positions begins with unused rows up to that of padding.
+_OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text")
+# The prompt of a role is the first of these that a model has.
+_PROMPTS: Mapping[Role, Sequence[str]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How texts become vectors, as the model's files have it."""
+    """How the texts of one role become vectors, as the model's files have it.
 
+    `transformer` is the folder of the transformer inside the model's and `dense` those of the layers after the pooling.
+    """
+
+    transformer: str
+    dense: tuple[str, ...]
     max_tokens: int
     pooling: Pooling
+    pooled_prefix: bool
     normalize: bool
-    query_prefix: str
-    document_prefix: str
+    prefix: str
     lower: bool
     cut_from: Literal["left", "right"]
     similarity: str
 
 
-def settings_of(model: Model, pooling: Pooling | None = None) -> Settings:
-    """The settings in the files of a model, with another pooling if one is given.
+def settings_of(
+    model: Model, role: Role, *, pooling: Pooling | None = None, prompt_name: str | None = None
+) -> Settings:
+    """The settings in the files of a model for a role, with another pooling or the prompt of another name if they are given.
 
-    Raises ModelError for a module or pooling that is not supported.
+    Raises ModelError for a module, pooling or prompt that there is not.
 
-    Without `modules.json`: mean pooling, no normalisation, as sentence-transformers does with a bare transformer.
+    Without `modules.json`: mean pooling, no normalisation, as sentence-transformers does with a bare transformer; the
+    encoders of DPR (Karpukhin et al. 2020, section 3.1) take the first state and compare by inner product.
     """
-    modules = model.read("modules.json") or []
-    given = pooling
-    pooling = given or "mean"
-    normalize = False
-    for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        if kind == "Pooling":
-            pooling = given or _pooling(model, str(module.get("path", "")))
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise ModelError(
-                f"model {model.name}: modules.json names the module {module.get('type')!r}; "
-                "supported are Transformer, Pooling and Normalize: choose a model made of these"
-            )
-    sentence, tokenizer = model.read("sentence_bert_config.json"), model.read("tokenizer_config.json")
+    modules = _route(model, role, [(_kind(one), str(one.get("path", ""))) for one in model.read("modules.json") or []])
+    where = dict(modules)
+    transformer = where.get("Transformer", "")
+    part = model.inside(transformer)
+    dpr = part.read("config.json").get("model_type") == "dpr"
+    own: tuple[Pooling, bool] = ("cls" if dpr else "mean", True)
+    if "Pooling" in where:
+        own = _pooling(model, where["Pooling"], pooling)
+    sentence, tokenizer = part.read("sentence_bert_config.json"), part.read("tokenizer_config.json")
     published = model.read("config_sentence_transformers.json")
-    prompts = published.get("prompts") or {}
-    default = prompts.get(published.get("default_prompt_name") or "", "")
     return Settings(
-        max_tokens=int(sentence.get("max_seq_length") or default_length(model)),
-        pooling=pooling,
-        normalize=normalize,
-        query_prefix=str(prompts.get("query", default)),
-        document_prefix=str(
-            next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), default)
-        ),
+        transformer=transformer,
+        dense=tuple(path for kind, path in modules if kind == "Dense"),
+        max_tokens=int(sentence.get("max_seq_length") or default_length(part)),
+        pooling=pooling or own[0],
+        pooled_prefix=own[1],
+        normalize="Normalize" in where,
+        prefix=_prompt(model, published, role, prompt_name),
         lower=bool(sentence.get("do_lower_case", False)),
         cut_from="left" if tokenizer.get("truncation_side") == "left" else "right",
-        similarity=str(published.get("similarity_fn_name") or "cosine"),
+        similarity=str(published.get("similarity_fn_name") or ("dot" if dpr else "cosine")),
     )
 
 
@@ -80,18 +92,84 @@ def default_length(model: Model) -> int:
 
 def positions_of(config: Mapping[str, Any]) -> int:
     """How many tokens have a position of their own."""
-    positions = int(config.get("max_position_embeddings", 512))
-    # RoBERTa's table begins with unused rows up to that of padding.
-    return (
-        positions - int(config.get("pad_token_id", 1)) - 1 if "roberta" in str(config.get("model_type")) else positions
+    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
+    return positions - int(config.get("pad_token_id", 1)) - 1 if config.get("model_type") in _OFFSET else positions
+
+
+def width_of(model: Model) -> int:
+    """How many numbers a state of the model has."""
+    config = model.read("config.json")
+    for key in ("hidden_size", "dim", "d_model", "n_embd"):
+        if key in config:
+            return int(config[key])
+    raise ModelError(
+        f"model {model.name}: config.json in {model.folder} does not say how wide the model is (hidden_size): "
+        "fetch or copy the model again"
     )
 
 
-def _pooling(model: Model, path: str) -> Pooling:
+def _kind(module: Mapping[str, Any]) -> str:
+    return str(module.get("type", "")).rpartition(".")[2]
+
+
+def _route(model: Model, role: Role, modules: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(kind, folder) of the modules that a text of that role goes through, a router's replaced by those of its route."""
+    taken: list[tuple[str, str]] = []
+    for kind, path in modules:
+        if kind != "Router":
+            taken.append((kind, path))
+            continue
+        router = model.inside(path).read("router_config.json")
+        routes = router.get("structure") or {}
+        name = role if role in routes else (router.get("parameters") or {}).get("default_route")
+        if name not in routes:
+            raise ModelError(
+                f"model {model.name}: router_config.json has no route {role!r} but {', '.join(routes) or 'none'}: "
+                "choose a model with one"
+            )
+        for module in routes[name]:
+            inner = f"{path}/{module}" if path else str(module)
+            taken.append((_kind({"type": router["types"][module]}), inner))
+    for kind, _ in taken:
+        if kind not in _MODULES:
+            raise ModelError(
+                f"model {model.name}: it has the module {kind}; supported are {', '.join(_MODULES)}: "
+                "choose a model made of these"
+            )
+    kinds = [kind for kind, _ in taken if kind != "Dropout"]
+    order = [kind for kind in kinds if kind != "Dense"]
+    if taken and (
+        order not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+        or kinds[:2] != ["Transformer", "Pooling"]
+        or "Normalize" in kinds[:-1]
+    ):
+        raise ModelError(
+            f"model {model.name}: its modules are {', '.join(kinds)}; supported are Transformer, Pooling, any Dense and "
+            "perhaps Normalize, in this order: choose a model made so"
+        )
+    return taken
+
+
+def _prompt(model: Model, published: Mapping[str, Any], role: Role, name: str | None) -> str:
+    prompts = published.get("prompts") or {}
+    if name is None:
+        default = prompts.get(published.get("default_prompt_name") or "", "")
+        return str(next((prompts[one] for one in _PROMPTS[role] if one in prompts), default))
+    if name not in prompts:
+        raise ModelError(
+            f"model {model.name}: it has no prompt {name!r}; it has {', '.join(prompts) or 'none'}: "
+            f"choose one of them, or write the text as {role}_prefix"
+        )
+    return str(prompts[name])
+
+
+def _pooling(model: Model, path: str, given: Pooling | None) -> tuple[Pooling, bool]:
+    """(pooling, whether the prompt's tokens count) by the file of a pooling module."""
     file = f"{path}/config.json" if path else "config.json"
     config = model.read(file)
-    if config.get("include_prompt", True) is False:
-        raise ModelError(f"model {model.name}: include_prompt = false in {file} is not supported: choose another")
+    counts = config.get("include_prompt", True) is not False
+    if given is not None:
+        return given, counts
     named = config.get("pooling_mode")
     if named is None:
         chosen = [
@@ -106,4 +184,4 @@ def _pooling(model: Model, path: str) -> Pooling:
             f"model {model.name}: the pooling {' and '.join(map(str, chosen)) or 'none'} in {file} is not supported; "
             f"supported are {', '.join(POOLINGS)}: set `pooling` to override it"
         )
-    return _POOLING_NAMES[chosen[0]]
+    return _POOLING_NAMES[chosen[0]], counts

@@ -55,7 +55,14 @@ class _Template:
 class TextTokenizer:
     """A model's own tokenizer. Safe from several threads."""
 
-    def __init__(self, path: Path, *, lower: bool = False, cut_from: Literal["left", "right"] = "right") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        lower: bool = False,
+        cut_from: Literal["left", "right"] = "right",
+        closing: str | None = None,
+    ) -> None:
         from tokenizers import Tokenizer
         from tokenizers.normalizers import Lowercase
         from tokenizers.normalizers import Sequence as Normalizers
@@ -69,8 +76,10 @@ class TextTokenizer:
             own = self._tokenizer.normalizer
             self._tokenizer.normalizer = Normalizers([Lowercase(), own]) if own else Lowercase()
         self._cut_from = cut_from
-        self._single = _template(self._tokenizer.encode("a"), path, 1)
-        self._pair = _template(self._tokenizer.encode("a", "a"), path, 2)
+        # A token that must end every text, whether or not the saved tokenizer puts it there.
+        end = None if closing is None else self._tokenizer.token_to_id(closing)
+        self._single = _template(self._tokenizer.encode("a"), path, 1, end)
+        self._pair = _template(self._tokenizer.encode("a", "a"), path, 2, end)
 
     @property
     def specials(self) -> int:
@@ -81,6 +90,15 @@ class TextTokenizer:
     def pair_specials(self) -> int:
         """How many special tokens a pair of texts gets."""
         return self._pair.size
+
+    @property
+    def before(self) -> int:
+        """How many special tokens stand before a text."""
+        return len(self._single.pieces[0])
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has, without special ones."""
+        return len(self._contents([text])[0])
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """The (start, end) characters of each token of each text, without special tokens."""
@@ -137,7 +155,7 @@ class TextTokenizer:
         return text
 
 
-def _template(encoding: Encoding, path: Path, texts: int) -> _Template:
+def _template(encoding: Encoding, path: Path, texts: int, end: int | None) -> _Template:
     """The special tokens of a tokenizer, read from what it makes of the shortest input."""
     places: list[int | None] = encoding.sequence_ids
     ids = np.array(encoding.ids, dtype=np.int32)
@@ -149,6 +167,9 @@ def _template(encoding: Encoding, path: Path, texts: int) -> _Template:
         )
     edges = [-1, *starts, len(places)]
     pieces = [slice(before + 1, after) for before, after in pairwise(edges)]
+    if end is not None and end not in ids[pieces[-1]]:
+        ids, types = np.append(ids, np.int32(end)), np.append(types, types[-1:])
+        pieces[-1] = slice(pieces[-1].start, len(ids))
     return _Template(
         tuple(ids[piece] for piece in pieces),
         tuple(types[piece] for piece in pieces),

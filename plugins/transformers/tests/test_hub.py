@@ -1,0 +1,387 @@
+"""Models from Hugging Face, by its own client, from a server of ours that speaks its protocol."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha1, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hookrag_transformers import commands, fetch
+from hookrag_transformers.embedder import TransformersEmbedder
+from hookrag_transformers.models import ModelError, hub_name, locate
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ID = "acme/tiny"
+
+
+class Hub:
+    """What the server has: files by path, what it was asked, and how it misbehaves."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str, str | None, str | None]] = []
+        self.revisions = {"main": COMMIT, "refs/pr/1": COMMIT}
+        self.token: str | None = None
+        self.cut_after: int | None = None
+        self.published: dict[str, bytes] = {}
+
+    def siblings(self) -> list[dict]:
+        told = []
+        for name, content in self.files.items():
+            content = self.published.get(name, content)
+            one = {
+                "rfilename": name,
+                "size": len(content),
+                "blobId": sha1(b"blob %d\0" % len(content) + content).hexdigest(),
+            }
+            if name.endswith((".safetensors", ".onnx", ".bin")):
+                one["blobId"] = "0" * 40  # of the pointer
+                one["lfs"] = {"sha256": sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+            told.append(one)
+        return told
+
+
+class Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, body: bool) -> None:
+        hub, path = self.hub, self.path.partition("?")[0]
+        hub.asked.append((self.command, path, self.headers.get("Range"), self.headers.get("Authorization")))
+        if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            return self.send(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, body)
+        if path.startswith("/api/models/"):
+            name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            if name != ID:
+                return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
+            revision = (revision or "main").replace("%2F", "/")
+            if revision not in (*hub.revisions, COMMIT):
+                return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, body)
+            info = {
+                "id": ID,
+                "modelId": ID,
+                "sha": hub.revisions.get(revision, revision),
+                "siblings": hub.siblings(),
+                "private": False,
+                "tags": [],
+            }
+            return self.send(200, json.dumps(info).encode(), {"Content-Type": "application/json"}, body)
+        file = path.removeprefix(f"/{ID}/resolve/{COMMIT}/")
+        if file not in hub.files:
+            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
+        content = hub.files[file]
+        headers = {"ETag": f'"{sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        wanted = self.headers.get("Range")
+        if wanted and body:
+            start = int(wanted.removeprefix("bytes=").partition("-")[0])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            return self.send(206, content[start:], headers, body)
+        return self.send(200, content, headers, body)
+
+    def send(self, status: int, content: bytes, headers: dict[str, str], body: bool) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            cut = self.hub.cut_after
+            if cut is not None and len(content) > cut and status in (200, 206):
+                self.wfile.write(content[:cut])
+                self.wfile.flush()
+                self.close_connection = True
+                self.connection.close()
+            else:
+                self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(no_models, monkeypatch, tmp_path, small_model):
+    """A hub with one model; pickles, code and other formats lie beside its files."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Handler.hub = Hub(f"http://127.0.0.1:{server.server_port}")
+    folder = small_model(tmp_path / "published")
+    for path in folder.iterdir():
+        made.files[path.name] = path.read_bytes()
+    for name in (
+        "pytorch_model.bin",
+        "model.fp16.safetensors",
+        "onnx/model.onnx",
+        "onnx/config.json",
+        "run.py",
+        ".env.json",
+        "checkpoint-500/model.safetensors",
+        "checkpoint-500/config.json",
+    ):
+        made.files[name] = b"not wanted"
+    made.files["modules.json"] = b'[{"path": "", "type": "m.Transformer"}, {"path": "1_Pooling", "type": "m.Pooling"}]'
+    made.files |= {"1_Pooling/config.json": b'{"pooling_mode": "mean"}', "LICENSE.md": b"free", "vocab.txt": b"a"}
+    monkeypatch.setenv("HF_ENDPOINT", made.url)
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    monkeypatch.chdir(tmp_path)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+WANTED = [
+    "1_Pooling/config.json",
+    "LICENSE.md",
+    "config.json",
+    "hookrag.json",
+    "model.safetensors",
+    "modules.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+]
+
+
+def test_what_is_needed_is_fetched_and_runs_without_the_server(hub, no_models, tmp_path):
+    told: list[str] = []
+    (folder,) = fetch.fetch([ID], told.append)
+    assert told == [f"{ID} fetched at commit {COMMIT}: {folder}"]
+    assert folder == no_models / "acme" / "tiny"
+    assert files_of(folder) == WANTED
+    assert os.listdir(no_models) == ["acme"]
+    manifest = json.loads((folder / "hookrag.json").read_text())
+    assert (manifest["model"], manifest["revision"], manifest["commit"]) == (ID, None, COMMIT)
+    assert manifest["files"]["config.json"] == sha256(hub.files["config.json"]).hexdigest()
+    asked = len(hub.asked)
+    made = TransformersEmbedder(model=ID, threads=1).embed(["w1 w2"], role="query", outputs={"dense"}).dense
+    own = TransformersEmbedder(model=tmp_path / "published", threads=1)
+    assert np.array_equal(made, own.embed(["w1 w2"], role="query", outputs={"dense"}).dense)
+    fetch.fetch([ID], told.append)
+    assert told[1:] == [f"{ID} is there: {folder}"]
+    assert len(hub.asked) == asked  # neither running nor fetching again asks the network
+
+
+def test_a_revision_has_a_folder_of_its_own(hub, no_models):
+    (folder,) = fetch.fetch([f"{ID}@refs/pr/1"], lambda _: None)
+    assert folder == no_models / "acme" / "tiny@refs--pr--1"
+    assert json.loads((folder / "hookrag.json").read_text())["revision"] == "refs/pr/1"
+    assert locate(f"{ID}@refs/pr/1").folder == folder
+    with pytest.raises(ModelError, match="is not on this machine"):
+        locate(ID)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """The client waits a second before it tries again."""
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_was(hub, impatient, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)  # it keeps what came in pieces of 10 MB
+    hub.cut_after = 30_000
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    assert (folder / "model.safetensors").read_bytes() == hub.files["model.safetensors"]
+    ranges = [wanted for _, path, wanted, _ in hub.asked if path.endswith("model.safetensors") and wanted]
+    assert ranges == ["bytes=30000-", "bytes=60000-"]
+
+
+def test_a_fetch_that_failed_keeps_the_files_that_came_whole(hub, no_models, impatient):
+    hub.cut_after = 20_000
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([ID], lambda _: None)
+    assert str(raised.value).startswith(f"model {ID}: {hub.url} cannot be reached or broke off (")
+    assert str(raised.value).endswith("): fetch again, what came is kept; HF_ENDPOINT names a mirror")
+    assert not (no_models / "acme").exists()
+    with pytest.raises(ModelError):
+        locate(ID)
+    hub.cut_after, hub.asked = None, []
+    fetch.fetch([ID], lambda _: None)
+    got = [path.rpartition("/")[2] for method, path, *_ in hub.asked if method == "GET"]
+    assert "LICENSE.md" not in got
+    assert "model.safetensors" in got
+    assert os.listdir(no_models) == ["acme"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_is_not_the_published_one_is_not_installed(hub, no_models, name):
+    hub.published[name] = bytes(len(hub.files[name]))
+    with pytest.raises(ModelError, match=f"{name} came with sha256 .*, expected .*; it was not installed: fetch again"):
+        fetch.fetch([ID], lambda _: None)
+    assert not (no_models / "acme").exists()
+
+
+def test_four_at_once(hub, no_models):
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: fetch.fetch([ID], lambda _: None)[0], range(4)))
+    assert set(folders) == {no_models / "acme" / "tiny"}
+    assert files_of(folders[0]) == WANTED
+    assert [name for name in os.listdir(no_models) if not name.startswith(".")] == ["acme"]
+
+
+def test_a_gated_model_wants_a_token(hub, monkeypatch):
+    hub.token = "hf_secret"
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([ID], lambda _: None)
+    assert str(raised.value) == (
+        f"model {ID}: it is gated: accept its terms at {hub.url}/{ID} and set HF_TOKEN to a token of that account"
+    )
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    fetch.fetch([ID], lambda _: None)
+    assert {authorization for *_, authorization in hub.asked[1:]} == {"Bearer hf_secret"}
+
+
+def test_what_there_is_not(hub, no_models):
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch(["acme/other"], lambda _: None)
+    assert str(raised.value) == (
+        f"model acme/other: there is none at {hub.url}/acme/other, or it is private: check the spelling, "
+        "and HF_TOKEN for a private one"
+    )
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([f"{ID}@v9"], lambda _: None)
+    assert str(raised.value) == f"model {ID}@v9: it has no revision 'v9': see {hub.url}/{ID}"
+    assert os.listdir(no_models) == []
+
+
+def test_pickles_alone_are_refused(hub):
+    del hub.files["model.safetensors"], hub.files["onnx/model.onnx"]
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([ID], lambda _: None)
+    assert str(raised.value) == (
+        f"model {ID}: the repository has no model.safetensors and no onnx/model.onnx, but pytorch_model.bin, which can run "
+        f"code when they are read: a conversion may lie in one of its pull requests ({ID}@refs/pr/1)"
+    )
+
+
+def test_an_export_is_taken_where_there_are_no_weights(hub):
+    del hub.files["model.safetensors"]
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    assert "onnx/model.onnx" in files_of(folder)
+    assert "onnx/config.json" not in files_of(folder)
+
+
+def test_offline(hub, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([ID], lambda _: None)
+    assert str(raised.value) == (
+        f"model {ID}: HF_HUB_OFFLINE is set, so that nothing is downloaded: unset it, or copy the model's folder here"
+    )
+
+
+def test_a_model_in_hugging_faces_own_cache_is_found_and_left_alone(hub, no_models, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    for name in ("config.json", "tokenizer.json"):
+        huggingface_hub.hf_hub_download(ID, name, cache_dir=cache, revision=COMMIT, endpoint=hub.url)
+    (cache / "models--acme--tiny" / "refs").mkdir()
+    (cache / "models--acme--tiny" / "refs" / "main").write_text(COMMIT)
+    with pytest.raises(ModelError) as raised:  # without weights it is of no use
+        locate(ID)
+    assert str(raised.value) == (
+        f"model {ID} is not on this machine: looked in {no_models} and in Hugging Face's cache; "
+        f"get it with `hookrag models fetch {ID}`"
+    )
+    huggingface_hub.hf_hub_download(ID, "model.safetensors", cache_dir=cache, revision=COMMIT, endpoint=hub.url)
+    before = files_of(cache)
+    component = TransformersEmbedder(model=ID, threads=1)
+    assert component.embed(["w1"], role="query", outputs={"dense"}).dense.shape == (1, 32)
+    assert files_of(cache) == before
+    assert os.listdir(no_models) == [".graphs"]
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "../b", "a/..b", "a/b@", "a/b@../c", "/a/b", "a b/c", "a--b/c", "a"])
+def test_names_that_are_none_of_hugging_faces(name):
+    assert hub_name(name) is None
+
+
+CONFIG = f"""
+[pipelines.default]
+retriever = "near"
+
+[chunkers.words]
+use = "words"
+
+[embedders.tiny]
+use = "transformers"
+model = "{ID}"
+query_model = "{ID}@refs/pr/1"
+
+[stores.rows]
+use = "faiss"
+chunker = "words"
+embedder = "tiny"
+
+[retrievers.near]
+use = "dense"
+store = "rows"
+"""
+
+
+def test_the_commands_know_what_a_configuration_needs(hub, no_models, tmp_path):
+    run = CliRunner().invoke
+    file = tmp_path / "hookrag.toml"
+    file.write_text(CONFIG)
+    shown = run(commands.models, ["list"]).output.splitlines()
+    assert shown[1] == f"{file} needs 2 models:"
+    assert [line.split() for line in shown[2:4]] == [[ID, "not", "here"], [f"{ID}@refs/pr/1", "not", "here"]]
+    result = run(commands.models, ["verify"])
+    assert result.exit_code == 1
+    assert f"get it with `hookrag models fetch {ID}`" in result.output
+    result = run(commands.models, ["fetch", "-c", str(file)])
+    assert result.output == (
+        f"{ID} fetched at commit {COMMIT}: {no_models / 'acme' / 'tiny'}\n"
+        f"{ID}@refs/pr/1 fetched at commit {COMMIT}: {no_models / 'acme' / 'tiny@refs--pr--1'}\n"
+    )
+    assert f"fetched at commit {COMMIT}" in run(commands.models, ["list"]).output
+    assert run(commands.models, ["verify", ID]).output == f"{ID}: intact ({no_models / 'acme' / 'tiny'})\n"
+    (no_models / "acme" / "tiny" / "vocab.txt").write_text("b")
+    result = run(commands.models, ["verify", ID])
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            f"{ID}: DAMAGED: vocab.txt ({no_models / 'acme' / 'tiny'})",
+            f"Error: damaged: fetch again with `hookrag models fetch {ID}`",
+        ],
+    )
+    hub.revisions["main"] = "f" * 40  # the model has changed since; the damaged one is mended all the same
+    assert run(commands.models, ["fetch"]).output.splitlines()[1] == (
+        f"{ID} fetched at commit {COMMIT}: {no_models / 'acme' / 'tiny'}"
+    )
+    assert run(commands.models, ["verify", ID]).exit_code == 0
+
+
+def test_a_configuration_with_folders_needs_nothing_fetched(hub, tmp_path):
+    (tmp_path / "hookrag.toml").write_text(CONFIG.replace(f"{ID}@refs/pr/1", "published").replace(ID, "published"))
+    result = CliRunner().invoke(commands.models, ["fetch"])
+    assert (result.exit_code, result.output, hub.asked) == (
+        0,
+        f"{tmp_path / 'published'} is there: {tmp_path / 'published'}\n",
+        [],
+    )
+    assert f"  in {tmp_path / 'published'}\n" in CliRunner().invoke(commands.models, ["list"]).output
+    told = CliRunner().invoke(commands.models, ["verify", "published"]).output
+    assert told == f"published: nothing to compare with: it was not fetched by hookrag ({tmp_path / 'published'})\n"
