@@ -2,8 +2,9 @@
 #   make demo    index the documentation and a small corpus, and ask three questions
 #   make test    lint, types, import layers, and every test
 #   make soak    what takes longer: thousands of random histories, a kill at every step, readers beside a killed writer
-#   make bench   the framework's own time
-#   make clean   remove the environment and what the demo made
+#   make bench   hookrag beside what it is compared with, in an environment of their own (2 GB)
+#   make results our figures beside the published ones, into docs/results.md; HOOKRAG_DATA names the collections
+#   make clean   remove the environments and what the demo made
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,10 +14,12 @@ PACKAGES := core $(patsubst %/pyproject.toml,%,$(PLUGINS))
 DEFAULT := chunking transformers milvus segments lexical fusion cross-encoder extractive readers
 DEMO_PACKAGES := core $(addprefix plugins/,$(DEFAULT))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+BENCH := .venv-bench
+BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check
 EDITABLE = $(foreach package,$(1),--editable $(package))
 export PYTHONUTF8 := 1
 
-.PHONY: demo test lint types layers soak bench clean
+.PHONY: demo test lint types layers soak bench results clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo/demo.py
@@ -42,8 +45,24 @@ soak: $(VENV)/.test
 		core/tests/ingest/test_power.py tests/faults plugins/milvus plugins/*/tests/test_*crash*.py \
 		plugins/*/tests/test_*process*.py plugins/*/tests/test_*fault*.py
 
-bench: $(VENV)/.demo
-	@$(BIN)/python benchmarks/overhead.py
+# OPTIONS="--only bm25 --rounds 3" and others: benchmarks/run.py --help
+bench: $(BENCH)/.ready
+	@$(BENCH)/bin/python benchmarks/run.py $(OPTIONS)
+
+$(BENCH)/.ready: constraints.txt benchmarks/requirements.txt core/pyproject.toml $(PLUGINS) | $(VENV)/bin/python
+	@echo "== making $(BENCH) with what hookrag is compared with"
+	@$(BIN)/python -m venv $(BENCH)
+	@printf '*\n' >$(BENCH)/.gitignore
+	@$(BENCH_PIP) install -qq --constraint constraints.txt --upgrade pip hatchling editables
+	@$(BENCH_PIP) install -qq --constraint constraints.txt --no-build-isolation --no-warn-conflicts \
+		$(call EDITABLE,$(DEMO_PACKAGES)) -r benchmarks/requirements.txt
+	@# LlamaIndex's part for bm25s asks for PyStemmer below 3, and runs with the version that hookrag-lexical asks for.
+	@$(BENCH_PIP) install -qq --no-deps llama-index-retrievers-bm25==0.8.0
+	@$(BENCH)/bin/hookrag models fetch all-MiniLM-L6-v2
+	@touch $@
+
+results: $(VENV)/.test
+	@$(BIN)/python benchmarks/results.py $(RESULTS)
 
 # The environment has what the demo needs; the tools for tests come on top, so that a newcomer does not wait for them.
 
@@ -67,4 +86,4 @@ $(VENV)/.test: $(VENV)/.demo requirements-test.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) examples/demo/.hookrag .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) examples/demo/.hookrag .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -120,24 +120,26 @@ def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
         broken(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
     if len(found) > k:
         broken(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
-    # Distinct, sorted and with a finite sum is what nearly every list is; sets and sorts run in C, the loop below does not.
-    if len(set(scores)) == len(scores) and sorted(scores, reverse=True) == scores and isfinite(sum(scores)):
-        ordered = True
-    else:
-        ordered = all(isfinite(score) for score in scores) and all(
-            (-one.score, one.chunk.id) <= (-two.score, two.chunk.id) for one, two in pairwise(found)
-        )
+    # Sums, sorts and sets run in C, and equal scores are few: this runs twice for each list of a thousand.
+    ordered = isfinite(sum(scores)) and sorted(scores, reverse=True) == scores
+    if ordered and len(set(scores)) != len(scores):
+        tied = [place for place, (one, two) in enumerate(pairwise(scores)) if one == two]
+        ordered = all(found[place].chunk.id <= found[place + 1].chunk.id for place in tied)
     if len({hit.chunk.id for hit in found}) != len(found):
         broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
     if not ordered:
-        _disorder(call, found, what)
+        _check_order(call, found, what)
 
 
-def _disorder(call: Call, found: Sequence[Hit], what: str) -> NoReturn:
+def _check_order(call: Call, found: Sequence[Hit], what: str) -> None:
+    """What is wrong with the scores; nothing where they are so large that only their sum is infinite."""
     for hit in found:
         if not isfinite(hit.score):
             broken(call, f"returned the score {hit.score} for {what}", "scores are finite numbers")
-    one, two = next((a, b) for a, b in pairwise(found) if (-a.score, a.chunk.id) > (-b.score, b.chunk.id))
+    wrong = [(a, b) for a, b in pairwise(found) if (-a.score, a.chunk.id) > (-b.score, b.chunk.id)]
+    if not wrong:
+        return
+    one, two = wrong[0]
     broken(
         call,
         f"returned hits out of order for {what}: {one.score:g} ({one.chunk.id}) before {two.score:g} ({two.chunk.id})",
