@@ -5,14 +5,18 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+import Stemmer
 from hookrag_lexical import words
-from hookrag_lexical.analysis import STOP_WORDS, analyzer, terms
-from hookrag_lexical.porter import stem
+from hookrag_lexical.analysis import analyzer
+from hookrag_lexical.porter import quick_stem, stem
+from hookrag_lexical.stopwords import STOP_WORDS
 from hookrag_lexical.store import Lexical
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 english, general = analyzer("lucene-english"), analyzer("unicode")
+quick = quick_stem()
+USED = {name: analyzer(name) for name in ("lucene-english", "unicode", "german", "french")}
 
 WORD_CASES = {
     "it's 3,141.5 m/s, e.g. in a_b. o'neill's": "it's|3,141.5|m|s|e.g|in|a_b|o'neill's",
@@ -64,7 +68,7 @@ def test_stems_are_lucenes(word):
     assert stem(word) == STEMS[word]
 
 
-pieces = st.sampled_from([*"aB9_.,:;'\" \n-", *"éαש中カのกา한🍕🇩\u0301\u200d"])
+pieces = st.sampled_from([*"aB9_.,:;'\" \n-(/", *"éαש中カのกา한🍕🇩\u0301\u200d\u202f"])
 texts = st.lists(pieces, max_size=40).map("".join)
 
 
@@ -72,29 +76,52 @@ texts = st.lists(pieces, max_size=40).map("".join)
 @settings(max_examples=500, deadline=None)
 def test_the_quick_ways_find_what_the_rules_find(text):
     assert words.words(text) == words._WORDS.findall(text)
-    slow = []
-    for match in words._WORDS_AND_RUNS.finditer(text):
-        slow += words._bigrams(match[0]) if match["run"] else [match[0]]
-    assert words.words_and_bigrams(text) == slow
+    assert words.words_and_runs(text) == words._WORDS_AND_RUNS.findall(text)
 
 
-@given(texts, st.sampled_from(["lucene-english", "unicode"]))
+@given(texts)
+@settings(max_examples=500, deadline=None)
+def test_the_words_of_a_text_are_those_of_its_pieces(text):
+    assert [word for piece in words.pieces(text) for word in words.words(piece)] == words.words(text)
+    assert [word for piece in words.pieces(text) for word in words.words_and_runs(piece)] == words.words_and_runs(text)
+
+
+def test_a_word_may_contain_a_narrow_space():
+    assert words.words("5\u202f000 m") == ["5\u202f000", "m"]
+    assert analyzer(["unicode-words"]).terms("(5\u202f000) m\n a") == ["5\u202f000", "m", "a"]
+
+
+ENDINGS = """s ies sses ed ing eed at bl iz y ational enci izer bli logi alli ousli ation alism iveness biliti icate alize iciti
+ical ful ness ance er able ement ion ou ism iti ous ize e ll"""
+STEMMED = st.tuples(
+    st.text("aeiouybcdlmnrstxwgé'1", max_size=6),
+    st.lists(st.sampled_from(ENDINGS.split()), max_size=3),
+).map(lambda parts: parts[0] + "".join(parts[1]))
+
+
+@given(STEMMED)
+@settings(max_examples=2000, deadline=None)
+def test_the_compiled_stemmer_agrees_where_it_is_asked(word):
+    assert quick(word) == stem(word)
+
+
+@given(texts, st.sampled_from(["lucene-english", "unicode", "german", "french"]))
 @settings(max_examples=200, deadline=None)
 def test_terms_do_not_depend_on_what_was_analyzed_before(text, name):
-    used, fresh = english if name == "lucene-english" else general, analyzer(name)
-    assert terms(used, text) == terms(fresh, text) == terms(fresh, text)
+    fresh = analyzer(name)
+    assert USED[name].terms(text) == fresh.terms(text) == fresh.terms(text)
 
 
 def test_english_is_lowered_without_stop_words_and_possessives():
-    assert terms(english, "The Fox's dens; THE FOX’S dens ARE O'Neill's, U.S.'s") == (
+    assert english.terms("The Fox's dens; THE FOX’S dens ARE O'Neill's, U.S.'s") == (
         ["fox", "den", "fox", "den", "o'neil", "u.", "s"]
     )
-    assert len(STOP_WORDS) == 33
-    assert terms(english, " ".join(STOP_WORDS)) == []
+    assert len(STOP_WORDS["english"]) == 33
+    assert english.terms(" ".join(STOP_WORDS["english"])) == []
 
 
 def test_scripts_without_spaces_become_overlapping_pairs():
-    assert terms(general, "黑豹队的防守 丢 了308分") == [
+    assert general.terms("黑豹队的防守 丢 了308分") == [
         "黑豹",
         "豹队",
         "队的",
@@ -105,25 +132,25 @@ def test_scripts_without_spaces_become_overlapping_pairs():
         "308",
         "分",
     ]
-    assert terms(general, "ｶﾅとカナ") == ["カナ", "ナと", "とカ", "カナ"]
-    assert terms(general, "ภาษา") == ["ภา", "าษ", "ษา"]
-    assert terms(general, "하나 둘") == ["하나", "둘"]
+    assert general.terms("ｶﾅとカナ") == ["カナ", "ナと", "とカ", "カナ"]
+    assert general.terms("ภาษา") == ["ภา", "าษ", "ษา"]
+    assert general.terms("하나 둘") == ["하나", "둘"]
 
 
 def test_pairs_keep_the_marks_on_their_characters():
-    assert terms(general, "กินข้าว") == ["กิน", "นข้", "ข้า", "าว"]
-    assert all(not unicodedata.category(term[0]).startswith("M") for term in terms(general, "က္ကူကြီး ລາວ ខ្មែរ"))
+    assert general.terms("กินข้าว") == ["กิน", "นข้", "ข้า", "าว"]
+    assert all(not unicodedata.category(term[0]).startswith("M") for term in general.terms("က္ကူကြီး ລາວ ខ្មែរ"))
 
 
 def test_arabic_is_found_with_and_without_vowel_signs_and_stretching():
-    assert terms(general, "القُرْآنُ الكـــريم") == terms(general, "القرآن الكريم") == ["القرآن", "الكريم"]
+    assert general.terms("القُرْآنُ الكـــريم") == general.terms("القرآن الكريم") == ["القرآن", "الكريم"]
 
 
 def test_forms_and_cases_of_a_letter_are_one():
-    assert terms(general, "Straße ＡＢＣ１２３ ﬁne Å") == ["strasse", "abc123", "fine", "å"]
-    assert terms(general, "STRASSE") == terms(general, "straße")
-    assert terms(general, "cafe\u0301") == terms(general, "CAFÉ")
-    assert terms(general, "ΣΊΣΥΦΟΣ") == terms(general, "σίσυφος")
+    assert general.terms("Straße ＡＢＣ１２３ ﬁne Å") == ["strasse", "abc123", "fine", "å"]
+    assert general.terms("STRASSE") == general.terms("straße")
+    assert general.terms("cafe\u0301") == general.terms("CAFÉ")
+    assert general.terms("ΣΊΣΥΦΟΣ") == general.terms("σίσυφος")
 
 
 def test_a_chinese_question_finds_its_paragraph(tmp_path):
@@ -141,6 +168,91 @@ def test_a_chinese_question_finds_its_paragraph(tmp_path):
     found = store.search_text(["黑豹队的防守丢了多少分？", "波兰首都", "عاصمةُ بولندا", "多"], k=3, where=None)
     assert [[hit.chunk.id for hit in hits][:1] for hits in found] == [["defence"], ["warsaw"], ["arabic"], []]
     assert store.matching_terms("波兰首都", ["warsaw"]) == [("波兰", "首都")]
+
+
+LANGUAGES = {
+    "arabic": ("والكتاب في المدرسة", "والكتابُ في المدرسة"),
+    "danish": ("husene og hunden", "huset hunde"),
+    "dutch": ("de huizen van lichamen", "huizen lichaam"),
+    "english": ("The fox's generously jumping", "fox generous jumps"),
+    "finnish": ("talossa ja kirjat", "talo kirja"),
+    "french": ("L’été, les chevaux qu'il aimait", "été chevaux aimer"),
+    "german": ("Die Häuser der Straße", "hauses strassen"),
+    "hungarian": ("a házak és könyvek", "ház könyv"),
+    "italian": ("dell'amico i gatti", "amici gatto"),
+    "norwegian": ("husene og hunden", "huset hunder"),
+    "portuguese": ("as casas e os gatos", "casa gato"),
+    "romanian": ("și casele din pădure", "case pădurea"),
+    "russian": ("и книги в библиотеке", "книга библиотека"),
+    "spanish": ("los gatos de la casa", "gato casas"),
+    "swedish": ("husen och hunden", "huset hundar"),
+    "turkish": ("İstanbul'da ve IŞIKLAR", "istanbul'un ışıklar"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_meets_its_inflected_words_without_stop_words(language):
+    text, question = LANGUAGES[language]
+    own = analyzer(language)
+    assert own.terms(text) == own.terms(question)
+    assert own.terms(" ".join(STOP_WORDS[language])) == []
+    assert own.terms("黑豹队 ab") == ["黑豹", "豹队", "ab"]
+
+
+def test_steps_are_applied_in_their_order():
+    assert analyzer(["unicode-words", "min-length:3", "lowercase"]).terms("An ANT at A") == ["ant"]
+    assert analyzer(["unicode-words", "stop:english", "lowercase"]).terms("The the fox") == ["the", "fox"]
+    assert analyzer(["lowercase", "unicode-words", "stop:english"]).terms("The the fox") == ["fox"]
+    folded = analyzer(["lowercase", "ascii-folding", "unicode-words", "stop:german", "stem:german"])
+    assert folded.terms("Die Häuser für Søren") == ["haus", "sor"]  # "für" is left out as "fur"
+    assert analyzer(["unicode-words", "ascii-folding"]).terms("café हिन्दी กิน Ærø") == ["cafe", "हिन्दी", "กิน", "AEro"]
+    assert analyzer(["unicode-words", "bigrams", "min-length:2"]).terms("中 日本語 a bc") == ["日本", "本語", "bc"]
+    assert analyzer(["unicode-words"]).terms("日本語") == ["日", "本", "語"]
+    assert analyzer(["unicode-words", "elision:french", "apostrophe"]).terms("d'Avignon l'l' o'neill") == [
+        "Avignon",
+        "l",
+        "o",
+    ]
+
+
+def test_an_analyzer_of_ones_own_is_on_the_card_with_all_that_it_depends_on():
+    own = analyzer(["nfkc", "lowercase", "unicode-words", "stop:german", "stem:german"]).identity()
+    assert (own["analyzer"], own["analyzer_chain"]) == ("own", "nfkc lowercase unicode-words stop:german stem:german")
+    assert own["analyzer_stemmer"] == f"german, Snowball of PyStemmer {Stemmer.version()}"
+    assert own["analyzer_stop_words"].startswith(f"{len(STOP_WORDS['german'])} words, ")
+    # "daß" is met as "dass", which is on the list, too.
+    assert analyzer("german").identity()["analyzer_stop_words"].startswith(f"{len(STOP_WORDS['german']) - 1} words, ")
+    assert analyzer("german").identity().keys() == own.keys()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"),
+    [
+        (
+            ["unicode-words", "stem:germn"],
+            "analyzer has the unknown step 'stem:germn': did you mean 'stem:german'? There are ",
+        ),
+        (["unicode-words", "synonyms"], "analyzer has the unknown step 'synonyms': There are unicode-words, nfkc, "),
+        (
+            ["unicode-words", "min-length:0"],
+            "analyzer has the unknown step 'min-length:0': did you mean 'min-length:2'? There ",
+        ),
+        (["lowercase"], "analyzer must have the step 'unicode-words' once, got ['lowercase']"),
+        (
+            ["stop:english", "unicode-words"],
+            "analyzer has 'stop:english' before 'unicode-words', got ['stop:english', 'unicode-words']: it is a step for "
+            "words, put it after",
+        ),
+        (
+            "klingon",
+            "analyzer must be a list of steps or one of lucene-english, unicode, arabic, danish, dutch, english, ",
+        ),
+    ],
+)
+def test_an_analyzer_that_makes_no_sense_is_refused(chosen, text):
+    with pytest.raises(ValueError) as error:
+        analyzer(chosen)
+    assert str(error.value)[: len(text)] == text
 
 
 def test_identity_tells_analyzers_apart_and_nothing_else():

@@ -13,7 +13,7 @@ import pytest
 from hookrag import Chunk, Row, SparseRows, parse_filter
 from hookrag.filters import matches
 from hookrag_lexical import analysis, merging
-from hookrag_lexical.scoring import Bm25, lucene_lengths
+from hookrag_lexical.scoring import Formula, lucene_lengths
 from hookrag_lexical.store import Lexical
 from hookrag_segments import merge, writer
 from hookrag_segments.select import select
@@ -51,10 +51,10 @@ def byte4(length):
 
 def bm25_twin(rows, text, *, k1, b, norms, chain):
     """{chunk id: score} over plain dicts."""
-    bags = {name: Counter(analysis.terms(chain, row.chunk.input)) for name, row in rows.items()}
+    bags = {name: Counter(chain.terms(row.chunk.input)) for name, row in rows.items()}
     lengths = {name: sum(bag.values()) for name, bag in bags.items() if bag}
     scores = {}
-    for term, times in Counter(analysis.terms(chain, text)).items():
+    for term, times in Counter(chain.terms(text)).items():
         having = [name for name, bag in bags.items() if term in bag]
         weight = math.log(1 + (len(lengths) - len(having) + 0.5) / (len(having) + 0.5))
         for name in having:
@@ -195,7 +195,7 @@ class Histories(RuleBasedStateMachine):
         for (name, row), terms in zip(
             self.rows.items(), self.store.matching_terms("bees ant fox", list(self.rows)), strict=True
         ):
-            own = analysis.terms(self.store._chain, row.chunk.input)
+            own = self.store._chain.terms(row.chunk.input)
             assert terms == tuple(term for term in ("bee", "ant", "fox") if term in own), name
 
     @invariant()
@@ -278,7 +278,8 @@ def test_lengths_are_those_of_lucenes_byte():
 
 
 def test_k1_of_zero_counts_which_terms_are_there():
-    assert Bm25(0.0, 0.7, "exact").penalties(np.array([1, 5]), 3.0).tolist() == [0.0, 0.0]
+    formula = Formula("lucene", 0.0, 0.0, "exact", ())
+    assert formula.saturation(np.array([1.0, 5.0]), np.array([0.4, 3.0])).tolist() == [1.0, 1.0]
 
 
 @given(

@@ -2,116 +2,135 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Mapping
-from functools import lru_cache
-from hashlib import blake2b
-from typing import Literal, Protocol, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Generic, Literal, TypeVar, get_args
 
 from hookrag_lexical import words
-from hookrag_lexical.porter import stem
+from hookrag_lexical.steps import WORDS, Step, after_words, applied, digest, step
 
-AnalyzerName = Literal["unicode", "lucene-english"]
+AnalyzerName = Literal[
+    "lucene-english", "unicode", "arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian",
+    "norwegian", "portuguese", "romanian", "russian", "spanish", "swedish", "turkish",
+]  # fmt: skip
+V = TypeVar("V")
 
-STOP_WORDS = frozenset(
-    {
-        "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on",
-        "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
-    }
-)  # fmt: skip
-"""The 33 words that Lucene's EnglishAnalyzer leaves out."""
+KNOWN = 1 << 17
+KNOWN_LENGTH = 40
+_GENERAL = ("nfkc-casefold", "arabic-marks", "unicode-words", "bigrams")
+_BEFORE = {"turkish": ("lowercase:turkish",)}
+_AFTER = {
+    "english": ("possessive",),
+    "french": ("elision:french",),
+    "italian": ("elision:italian",),
+    "turkish": ("apostrophe",),
+}
+# As the cards of indexes have had it since there are these two.
+_DESCRIBED = {
+    "lucene-english": "uax29 possessive lower stop stem",
+    "unicode": "nfkc fold arabic-marks uax29 bigrams",
+}
 
-_POSSESSIVES = ("'s", "\u2019s", "\uff07s", "'S", "\u2019S", "\uff07S")
-# Harakat, superscript alef, Koranic signs, and tatweel, which only stretches a word.
-_ARABIC_MARKS = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed]")
+
+class Known(dict[str, V], Generic[V]):
+    """What a function gives for short strings, found out once for each of the last so many."""
+
+    def __init__(self, function: Callable[[str], V], limit: int = KNOWN) -> None:
+        super().__init__()
+        self._function = function
+        self._limit = limit
+
+    def __missing__(self, text: str) -> V:
+        value = self._function(text)
+        if len(text) <= KNOWN_LENGTH:
+            if len(self) >= self._limit:
+                self.clear()
+            self[text] = value
+        return value
 
 
-class Analyzer(Protocol):
-    """Two steps, so that the second is done once for each different word."""
+class Analyzer:
+    """Steps that make terms of a text: some on the text, one that splits it into words, some on each word.
 
-    def split(self, text: str, /) -> list[str]:
-        """The words of a text, in order, as they stand there."""
-        ...
+    Whatever the steps are, a word ends at white space: the pieces between are analyzed by themselves, each different one once.
+    """
 
-    def term(self, word: str, /) -> str:
-        """What the index keeps of a word, "" where it keeps nothing."""
-        ...
+    def __init__(self, name: str, steps: Sequence[str], described: str) -> None:
+        self.name = name
+        self._described = described
+        self._steps = _made(steps)
+        cut = [one.name for one in self._steps].index(WORDS)
+        self._before = [one.change for one in self._steps[:cut] if one.change is not None]
+        self._words = words.words_and_runs if "bigrams" in steps else words.words
+        self._after = self._steps[cut + 1 :]
+        self._of_word = Known(self._terms_of_word)
+        self._known = Known(self.terms_of_piece)
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a text, in order, repeated where they repeat.
+
+        >>> analyzer("lucene-english").terms("The fox's hopping, possibly")
+        ['fox', 'hop', 'possibl']
+        >>> analyzer("german").terms("Die Häuser der Straße")
+        ['haus', 'strass']
+        """
+        return list(chain.from_iterable(map(self._known.__getitem__, words.pieces(text))))
+
+    def terms_of_piece(self, piece: str) -> tuple[str, ...]:
+        """The terms of a text without white space."""
+        for change in self._before:
+            piece = change(piece)
+        found = self._words(piece)
+        if len(found) == 1:
+            return self._of_word[found[0]]
+        return tuple(chain.from_iterable(map(self._of_word.__getitem__, found)))
+
+    def _terms_of_word(self, word: str) -> tuple[str, ...]:
+        return tuple(applied(self._after, word))
 
     def identity(self) -> Mapping[str, str]:
         """Everything that decides which terms a text gets: two analyzers of equal identity agree on every text."""
-        ...
+        stops = [one.stop_words for one in self._steps if one.stop_words]
+        return {
+            "analyzer": self.name,
+            "analyzer_chain": self._described,
+            "analyzer_stop_words": " ".join(map(digest, stops)) or "0 words",
+            "analyzer_stemmer": " ".join(one.stemmer for one in self._steps if one.stemmer),
+            "analyzer_unicode": f"{unicodedata.unidata_version} letters, {words.unicode_version()} words",
+        }
 
 
-def analyzer(name: AnalyzerName) -> Analyzer:
-    """The analyzer of that name."""
-    match name:
-        case "lucene-english":
-            return LuceneEnglish()
-        case "unicode":
-            return Unicode()
-    assert_never(name)
+def analyzer(chosen: AnalyzerName | Sequence[str]) -> Analyzer:
+    """The analyzer of that name, or of those steps. Raises ValueError where it makes no sense.
 
-
-def terms(chain: Analyzer, text: str) -> list[str]:
-    """The terms of a text, in order, repeated where they repeat.
-
-    >>> terms(analyzer("lucene-english"), "The fox's hopping, possibly")
-    ['fox', 'hop', 'possibl']
+    >>> analyzer(["lowercase", "unicode-words", "ascii-folding", "min-length:2"]).terms("Él vio A Coruña")
+    ['el', 'vio', 'coruna']
     """
-    return [term for word in chain.split(text) if (term := chain.term(word))]
+    if not isinstance(chosen, str):
+        return Analyzer("own", chosen, " ".join(chosen))
+    if chosen == "lucene-english":
+        steps: tuple[str, ...] = ("unicode-words", "possessive", "lowercase", "stop:english", "stem:lucene-porter")
+    elif chosen == "unicode":
+        steps = _GENERAL
+    elif chosen in get_args(AnalyzerName):
+        steps = (*_BEFORE.get(chosen, ()), *_GENERAL, *_AFTER.get(chosen, ()), f"stop:{chosen}", f"stem:{chosen}")
+    else:
+        raise ValueError(
+            f"analyzer must be a list of steps or one of {', '.join(get_args(AnalyzerName))}, got {chosen!r}"
+        )
+    return Analyzer(chosen, steps, _DESCRIBED.get(chosen, " ".join(steps)))
 
 
-class LuceneEnglish:
-    """Lucene's EnglishAnalyzer: words of UAX #29, no possessive 's, lower case, no stop words, Porter's stems."""
-
-    def __init__(self) -> None:
-        self._term = lru_cache(maxsize=1 << 16)(_lucene_term)
-
-    def split(self, text: str, /) -> list[str]:
-        return words.words(text)
-
-    def term(self, word: str, /) -> str:
-        return self._term(word)
-
-    def identity(self) -> Mapping[str, str]:
-        stops = blake2b(" ".join(sorted(STOP_WORDS)).encode(), digest_size=8).hexdigest()
-        return {
-            "analyzer": "lucene-english",
-            "analyzer_chain": "uax29 possessive lower stop stem",
-            "analyzer_stop_words": f"{len(STOP_WORDS)} words, {stops}",
-            "analyzer_stemmer": "porter",
-            **_versions(),
-        }
-
-
-def _lucene_term(word: str) -> str:
-    lower = (word[:-2] if word.endswith(_POSSESSIVES) else word).lower()
-    return "" if lower in STOP_WORDS else stem(lower)
-
-
-class Unicode:
-    """For any language: NFKC, case folded, words of UAX #29, bigrams in scripts without spaces, Arabic without its marks."""
-
-    def split(self, text: str, /) -> list[str]:
-        if text.isascii():
-            return words.words_and_bigrams(text.lower())
-        # Folding can leave a text that is not normal any more, which a second normalisation mends.
-        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-        return words.words_and_bigrams(_ARABIC_MARKS.sub("", folded))
-
-    def term(self, word: str, /) -> str:
-        return word
-
-    def identity(self) -> Mapping[str, str]:
-        return {
-            "analyzer": "unicode",
-            "analyzer_chain": "nfkc fold arabic-marks uax29 bigrams",
-            "analyzer_stop_words": "0 words",
-            "analyzer_stemmer": "",
-            **_versions(),
-        }
-
-
-def _versions() -> dict[str, str]:
-    return {"analyzer_unicode": f"{unicodedata.unidata_version} letters, {words.unicode_version()} words"}
+def _made(names: Sequence[str]) -> list[Step]:
+    if list(names).count(WORDS) != 1:
+        raise ValueError(f"analyzer must have the step {WORDS!r} once, got {list(names)}")
+    steps: list[Step] = []
+    for name in names:
+        made = step(name, steps)
+        if after_words(name) and name != WORDS and not any(one.name == WORDS for one in steps):
+            raise ValueError(
+                f"analyzer has {name!r} before {WORDS!r}, got {list(names)}: it is a step for words, put it after"
+            )
+        steps.append(made)
+    return steps

@@ -17,26 +17,30 @@ from hookrag_segments.snapshot import Opened, Snapshot
 from hookrag_lexical.analysis import Analyzer
 from hookrag_lexical.columns import PendingTerms, vector
 from hookrag_lexical.merging import merged
+from hookrag_lexical.scoring import Formula
 from hookrag_lexical.search import Searches
 
 
 class Terms:
-    """Terms of one analyzer, and sparse vectors where there is an embedder of them."""
+    """Terms of one analyzer, by field where there are several, and sparse vectors where there is an embedder of them."""
 
     kind = Kind("lexical", "hookrag-lexical")
 
-    def __init__(self, chain: Analyzer, *, sparse: bool) -> None:
+    def __init__(self, chain: Analyzer, formula: Formula, *, sparse: bool) -> None:
         self._chain = chain
+        self._formula = formula
+        self._fields = formula.fields
         self._sparse = sparse
 
     def identity(self) -> Mapping[str, str]:
-        return self._chain.identity()
+        named = " ".join(field.name for field in self._fields)
+        return {**self._chain.identity(), "fields": named} if named else self._chain.identity()
 
     def pending(self, parts: Sequence[Opened], /) -> PendingTerms:
-        return PendingTerms(self._chain, sparse=self._sparse)
+        return PendingTerms(self._chain, self._fields, sparse=self._sparse)
 
     def merged(self, sources: Sequence[Source], /) -> Columns:
-        return merged(sources)
+        return merged(sources, self._fields)
 
     def plan(self, parts: Sequence[Opened], /) -> list[list[int]]:
         return tiered([part.live for part in parts], [len(part.segment) - part.live for part in parts])
@@ -49,4 +53,4 @@ class Terms:
         return replace(row, sparse=vector(segment, number))
 
     def view(self, snapshot: Snapshot, before: Searches | None, /) -> Searches:
-        return Searches(snapshot)
+        return Searches(snapshot, self._formula)

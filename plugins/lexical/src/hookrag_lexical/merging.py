@@ -13,7 +13,8 @@ from hookrag_segments.merge import Source, column, ragged, total
 from hookrag_segments.segment import offsets
 from numpy.typing import NDArray
 
-from hookrag_lexical.columns import layout
+from hookrag_lexical.columns import layout, length_columns
+from hookrag_lexical.fields import Field
 
 POSTINGS = 1 << 18
 
@@ -32,7 +33,7 @@ _TERMS = _Table("terms", "term_at", "term_rows", "tf")
 _DIMS = _Table("dims", "dim_at", "dim_rows", "dim_values")
 
 
-def merged(sources: Sequence[Source]) -> Columns:
+def merged(sources: Sequence[Source], fields: Sequence[Field]) -> Columns:
     """The columns of the live rows of the sources, in their order."""
     terms, term_sizes = _union(sources, _TERMS)
     dims, dim_sizes = _union(sources, _DIMS)
@@ -43,7 +44,8 @@ def merged(sources: Sequence[Source]) -> Columns:
     tf = np.result_type(*(source.segment["tf"].dtype for source in sources)).str
 
     def pieces() -> Iterator[tuple[str, Array]]:
-        yield from column(sources, "length")
+        for name in {"length", *length_columns(fields).values()}:
+            yield from column(sources, name)
         yield from column(sources, "has")
         yield from ragged(sources, "vec_at", "vec_dims", "vec_values")
         for table, keys, counts in ((_TERMS, terms, term_sizes), (_DIMS, dims, dim_sizes)):
@@ -53,7 +55,7 @@ def merged(sources: Sequence[Source]) -> Columns:
                 yield table.rows, rows
                 yield table.values, values
 
-    return Columns(layout(sizes, tf=tf), pieces())
+    return Columns(layout(sizes, tf=tf, fields=fields), pieces())
 
 
 def _union(sources: Sequence[Source], table: _Table) -> tuple[Array, NDArray[np.int64]]:

@@ -2,12 +2,16 @@
 
 M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, with the three departures of his later C program, which
 Lucene follows: words of one or two letters are left alone, step 2 has `bli -> ble` in place of `abli -> able`, and `logi ->
-log`. Snowball's "porter" has none of the three: "possibly" and "possible", "ecology" and "ecological" do not meet there.
+log`. Snowball's "porter" has none of the three: "possibly" and "possible", "ecology" and "ecological" do not meet there. It is
+compiled, though, and takes the words in which the two agree.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+from hookrag_lexical.snowball import stem_words
 
 # A word is [C](VC)^m[V]; y is a vowel after a consonant and a consonant elsewhere. As patterns: a run of consonants begins with
 # anything but aeiou and goes on without y, a run of vowels may begin with y, except at the start of the word.
@@ -34,6 +38,16 @@ _STEP_4 = (
 _SUFFIX_2 = re.compile(f"^(.+?)({'|'.join(_STEP_2)})$")
 _SUFFIX_3 = re.compile(f"^(.+?)({'|'.join(_STEP_3)})$")
 _SUFFIX_4 = re.compile(f"^(.+?)({'|'.join(_STEP_4)})$")
+
+
+# Where Snowball differs: short words, bli, logi, and letters that it leaves double before -ed and -ing.
+_DIFFERS = re.compile(r"^.{0,2}$|bl|log|([^aeiouylszbdfgmnprt])\1(?:ed|ing)", re.DOTALL)
+
+
+def quick_stem() -> Callable[[str], str]:
+    """`stem`, several times as fast."""
+    snowball = stem_words("porter")
+    return lambda word: stem(word) if _DIFFERS.search(word) else snowball(word)
 
 
 def stem(word: str) -> str:

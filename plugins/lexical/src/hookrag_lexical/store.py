@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from hookrag import (
     Card,
+    Chunk,
     Chunker,
     Embedder,
     Filter,
@@ -23,18 +24,32 @@ from hookrag_segments.index import Index
 from hookrag_lexical import analysis
 from hookrag_lexical.analysis import AnalyzerName
 from hookrag_lexical.content import Terms
-from hookrag_lexical.scoring import Bm25, Norms
+from hookrag_lexical.feedback import rm3
+from hookrag_lexical.fields import fields_of
+from hookrag_lexical.questions import boosted, plain
+from hookrag_lexical.scoring import Method, Norms, formula
+
+K1 = 0.9
+B = 0.4
+FEEDBACK = rm3(documents=10, terms=10, original_weight=0.5)
+KINDS = {"lucene": "bm25", "robertson": "bm25-robertson", "atire": "bm25-atire"}
 
 
 class Lexical:
     """Ranks rows by the words of their context and text (BM25), exactly, over rows that lie in files under `path`.
 
-    With an embedder of sparse vectors it keeps those too and ranks by their inner products. `k1`, `b` and `norms` may change
-    at any time; another `analyzer` needs the rows to be indexed again. `norms = "lucene"` takes lengths as Lucene's one byte
-    remembers them, which gives the published figures of Lucene; "exact" is what most other libraries compute.
+    `method` is the formula, with `k1`, `b` and, for those that have one, `delta` (`scoring.Formula`). `norms = "lucene"` takes
+    lengths as Lucene's one byte remembers them, which gives the published figures of Lucene; "exact" is what most other
+    libraries compute. With `fields` = {name: weight}, words are counted by field and `b` may be a table, too (BM25F): `title`
+    is the chunk's context (its title or the path of its sections), `text`, and `metadata.KEY`. `boosts` lets a question say
+    "word^2.5". `feedback = "rm3"` asks again with words of the first rows (`feedback.Rm3`).
 
-    One process writes at a time; any number read, without a lock, and see each commit whole. What `sync` acknowledged
-    survives a kill and a power cut. `fetch`, `scan`, `count` and searches see what was synced.
+    All that may change at any time but for `analyzer`, a name or a list of steps (`analysis.Analyzer`), and the set of fields:
+    those need the rows to be indexed again. `cache_mb` is how much of the chunks that were found stays in memory.
+
+    With an embedder of sparse vectors it keeps those too and ranks by their inner products. One process writes at a time; any
+    number read, without a lock, and see each commit whole. What `sync` acknowledged survives a kill and a power cut. `fetch`,
+    `scan`, `count` and searches see what was synced.
     """
 
     version = 1
@@ -46,31 +61,57 @@ class Lexical:
         chunker: Chunker,
         embedder: Embedder | None = None,
         path: Path,
-        k1: float = 0.9,
-        b: float = 0.4,
+        method: Method = "lucene",
+        k1: float = K1,
+        b: float | dict[str, float] = B,
+        delta: float | None = None,
         norms: Norms = "exact",
-        analyzer: AnalyzerName = "lucene-english",
+        analyzer: AnalyzerName | list[str] = "lucene-english",
+        fields: dict[str, float] | None = None,
+        boosts: bool = False,
+        feedback: Literal["none", "rm3"] = "none",
+        feedback_documents: int = FEEDBACK.documents,
+        feedback_terms: int = FEEDBACK.terms,
+        original_weight: float = FEEDBACK.original_weight,
+        cache_mb: int = 64,
     ) -> None:
-        if not 0 <= k1 < float("inf"):
-            raise ValueError(f"k1 must be a number from 0, got {k1}")
-        if not 0 <= b <= 1:
-            raise ValueError(f"b must be in [0, 1], got {b}")
         if embedder is not None and "sparse" not in embedder.outputs:
             given = ", ".join(sorted(embedder.outputs))
             raise ValueError(
                 f"embedder must give sparse vectors, got one that gives {given}: keep those in another store"
             )
+        if method == "tf-idf" and k1 != K1:
+            raise ValueError(f"k1 has no meaning for method = 'tf-idf', got {k1}: leave it out")
+        if cache_mb < 0:
+            raise ValueError(f"cache_mb must be a number from 0, got {cache_mb}")
         self.chunker = chunker
         self.embedder = embedder
         self.embedders = {} if embedder is None else {"sparse": embedder}
         self.path = path
+        self.method = method
         self.k1 = k1
         self.b = b
+        self.delta = delta
         self.norms = norms
         self.analyzer = analyzer
-        self._bm25 = Bm25(k1, b, norms)
+        self.fields = fields
+        self.boosts = boosts
+        self.feedback = feedback
+        self.feedback_documents = feedback_documents
+        self.feedback_terms = feedback_terms
+        self.original_weight = original_weight
+        self.cache_mb = cache_mb
+        self._formula = formula(method, k1, delta, norms, fields_of(fields, b, B))
+        model = rm3(feedback_documents, feedback_terms, original_weight)
+        if feedback == "none" and model != FEEDBACK:
+            raise ValueError(
+                "feedback_documents, feedback_terms and original_weight have no meaning without feedback = 'rm3': "
+                "leave them out"
+            )
+        self._rm3 = model if feedback == "rm3" else None
         self._chain = analysis.analyzer(analyzer)
-        self._index = Index(path, Terms(self._chain, sparse=embedder is not None))
+        self._content = Terms(self._chain, self._formula, sparse=embedder is not None)
+        self._index = Index(path, self._content, cache_bytes=cache_mb << 20)
 
     def open(self) -> None:
         """Make an empty index where there is none. Raises IdentityError where another analyzer made the terms."""
@@ -81,8 +122,8 @@ class Lexical:
         self._index.close()
 
     def identity(self) -> Mapping[str, str | int | float | bool | None]:
-        """What the rows depend on besides chunker and embedder: the analyzer. k1, b and norms are of the query only."""
-        return dict(self._chain.identity())
+        """What the rows depend on besides chunker and embedder: the analyzer and the set of fields."""
+        return dict(self._content.identity())
 
     def card(self) -> Card:
         return self._index.card()
@@ -121,16 +162,33 @@ class Lexical:
 
     @property
     def text_kind(self) -> ScoreKind:
-        return ScoreKind("bm25")
+        """ "bm25" or what else the formula is, "of fields" where there are several, and "rm3" with feedback."""
+        name = KINDS.get(self.method, self.method) + ("" if self.fields is None else " of fields")
+        return ScoreKind(name if self._rm3 is None else f"{name} rm3")
 
     def search_text(self, texts: Sequence[str], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
-        """The k best rows for each text by BM25 (`scoring.Bm25`); none for a text without a term of the index."""
-        queries = [Counter(analysis.terms(self._chain, text)) for text in texts]
-        return self._index.view().search_text(queries, self._bm25, k, where)
+        """The k best rows for each text by the formula; none for a text without a term of the index."""
+        queries = [self._query(text) for text in texts]
+        view = self._index.view()
+        if self._rm3 is None:
+            return view.search_text(queries, k, where)
+        return view.search_with_feedback(queries, self._rm3, self._terms_of, k, where)
 
     def matching_terms(self, text: str, chunk_ids: Sequence[str], /) -> list[tuple[str, ...]]:
-        """The analyzed terms of `text` that each of these rows contains, in the order of the text."""
-        return self._index.view().matching(list(dict.fromkeys(analysis.terms(self._chain, text))), chunk_ids)
+        """The analyzed terms of `text` that each of these rows contains, in the order of the text; none that feedback added."""
+        return self._index.view().matching(list(self._query(text)), chunk_ids)
+
+    def _query(self, text: str) -> dict[str, float]:
+        return boosted(self._chain, text) if self.boosts else plain(self._chain, text)
+
+    def _terms_of(self, chunk: Chunk) -> dict[str, float]:
+        """How often each term is in a row, times the weights of the fields."""
+        found: dict[str, float] = {}
+        for field in self._formula.fields:
+            for text in field.texts(chunk):
+                for term in self._chain.terms(text):
+                    found[term] = found.get(term, 0.0) + field.weight
+        return found
 
     def search_sparse(self, vectors: SparseRows, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
         """The k best rows for each vector by inner product, among those that share a dimension with it."""

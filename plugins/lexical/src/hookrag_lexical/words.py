@@ -37,12 +37,23 @@ _DICTIONARY = rf"(?:\p{{Line_Break=SA}}{_TAIL})++"
 _UNSPACED = rf"(?:[\p{{Script=Han}}\p{{Script=Hiragana}}\p{{WB=Katakana}}\p{{Line_Break=SA}}]{_TAIL})++"
 
 _WORDS = regex.compile(rf"{_EMOJI}|{_DICTIONARY}|{_WORD}|{_SINGLE}")
-_WORDS_AND_RUNS = regex.compile(rf"{_EMOJI}|(?P<run>{_UNSPACED})|{_WORD}")
+_WORDS_AND_RUNS = regex.compile(rf"{_EMOJI}|{_UNSPACED}|{_WORD}")
+_RUN_ALONE = regex.compile(_UNSPACED)
 _CHARACTER = regex.compile(rf".{_TAIL}", regex.DOTALL)
 # The same rules where every character is ASCII: the standard library's engine does them several times as fast. A space or a
 # line feed ends a word by any rule: only what stands between two of them, with another character in it, goes the slow way.
 _ASCII_RUN = r"(?:[A-Za-z]+(?:['.:][A-Za-z]+)*|[0-9]+(?:['.,;][0-9]+)*)+"
 _ASCII = re.compile(rf"_*{_ASCII_RUN}(?:_+{_ASCII_RUN})*_*")
+_BREAKS = (
+    "-",
+    "(",
+    ")",
+    "/",
+    ". ",
+    ", ",
+)  # the frequent ones: the fewer different pieces, the less there is to analyze
+_BLANKS = re.compile("[ \t\n\r]+")
+NARROW_SPACE = "\u202f"
 _NOT_ASCII = re.compile(r"(?<![^ \n])[^ \n\x80-\U0010ffff]*+[^\x00-\x7f][^ \n]*")
 
 
@@ -63,13 +74,11 @@ def words(text: str) -> list[str]:
     return found + _ASCII.findall(text, done)
 
 
-def words_and_bigrams(text: str) -> list[str]:
-    """The words of a text; a run in a script without spaces gives the overlapping pairs of its characters, one alone itself.
+def words_and_runs(text: str) -> list[str]:
+    """The words of a text, where a run in scripts without spaces is one word, whatever of them it is written in.
 
-    A character is taken with the marks on it, so that no pair begins with a bare vowel sign.
-
-    >>> words_and_bigrams("BM25\u662f\u597d\u7684 \u4e2d")
-    ['BM25', '\u662f\u597d', '\u597d\u7684', '\u4e2d']
+    >>> words_and_runs("BM25\u662f\u597d\u7684 \u4e2d")
+    ['BM25', '\u662f\u597d\u7684', '\u4e2d']
     """
     if text.isascii():
         return _ASCII.findall(text)
@@ -77,15 +86,37 @@ def words_and_bigrams(text: str) -> list[str]:
     done = 0
     for match in _NOT_ASCII.finditer(text):
         found += _ASCII.findall(text, done, match.start())
-        for part in _WORDS_AND_RUNS.finditer(match[0]):
-            found += _bigrams(part[0]) if part["run"] else [part[0]]
+        found += [part[0] for part in _WORDS_AND_RUNS.finditer(match[0])]
         done = match.end()
     return found + _ASCII.findall(text, done)
 
 
-def _bigrams(run: str) -> list[str]:
-    characters = _CHARACTER.findall(run)
-    return [first + second for first, second in pairwise(characters)] if len(characters) > 1 else [run]
+def bigrams(word: str) -> list[str]:
+    """The overlapping pairs of the characters of a run in scripts without spaces; any other word, or one character, itself.
+
+    A character is taken with the marks on it, so that no pair begins with a bare vowel sign.
+
+    >>> bigrams("\u662f\u597d\u7684"), bigrams("\u4e2d"), bigrams("BM25")
+    (['\u662f\u597d', '\u597d\u7684'], ['\u4e2d'], ['BM25'])
+    """
+    if word.isascii() or not _RUN_ALONE.fullmatch(word):
+        return [word]
+    characters = _CHARACTER.findall(word)
+    return [first + second for first, second in pairwise(characters)] if len(characters) > 1 else [word]
+
+
+def pieces(text: str) -> list[str]:
+    """The text cut where a word ends whatever surrounds it; its words are those of the pieces, in order.
+
+    That is at white space, hyphens, brackets and slashes, and between a full stop or a comma and a blank. The narrow no-break
+    space is one of the letters of a word for the annex: a text that has it is cut at blanks and lines only.
+
+    >>> pieces("TNF-alpha (e.g. 3,141.5), twice.")
+    ['TNF', 'alpha', 'e.g', '3,141.5', 'twice.']
+    """
+    for mark in _BREAKS:
+        text = text.replace(mark, " ")
+    return text.split() if NARROW_SPACE not in text else _BLANKS.split(text)
 
 
 def unicode_version() -> str:

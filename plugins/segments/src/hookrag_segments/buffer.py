@@ -70,6 +70,8 @@ class Buffer:
         self.dead[name] = self.rows.pop(name)
 
     def _checked_metadata(self, metadata: dict[str, Any]) -> bytes:
+        if not metadata:
+            return b"{}"
         try:
             meta = _json(metadata)
         except (TypeError, ValueError, RecursionError) as error:

@@ -18,17 +18,22 @@ from hookrag_segments.reader import Reader
 from hookrag_segments.snapshot import Snapshot
 from hookrag_segments.writer import Writer
 
+CACHE_BYTES = 64 << 20
+"""So many bytes of chunks that were found stay in memory, unless a store says otherwise."""
+
 
 class Index(Generic[View]):
     """Keeps rows in the files of a folder; a store hands its calls on to one.
 
     One process writes at a time; any number read, without a lock, and see each commit whole. What `sync` acknowledged
-    survives a kill and a power cut. Reading sees what was synced.
+    survives a kill and a power cut. Reading sees what was synced. Chunks that were found stay in memory, about `cache_bytes`
+    of them.
     """
 
-    def __init__(self, path: Path, content: Content[View]) -> None:
+    def __init__(self, path: Path, content: Content[View], *, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path
         self._content = content
+        self._cache_bytes = cache_bytes
         self._reader: Reader[View] | None = None
         self._writer: Writer | None = None
         self._writing = RLock()
@@ -37,13 +42,14 @@ class Index(Generic[View]):
         """Make an empty index where there is none. Raises IdentityError where the rows' columns were made otherwise."""
         with self._files("open"):
             writer.create(self._path, Card(uuid4().hex), self._content)
-            reader = Reader(self._path, self._content)
+            reader = Reader(self._path, self._content, self._cache_bytes)
             manifest = reader.current().manifest
-        for name, value in self._content.identity().items():
-            if manifest.parts and manifest.identity.get(name) != value:
+        expected = self._content.identity()
+        for name in {**expected, **manifest.identity} if manifest.parts else ():
+            if (made := manifest.identity.get(name)) != (value := expected.get(name)):
                 raise IdentityError(
-                    f"{self._path} was made with {name} = {manifest.identity.get(name)!r}, expected {value!r}: open it as "
-                    "it was made, or index again into another path"
+                    f"{self._path} was made with {name} = {made!r}, expected {value!r}: open it as it was made, or index "
+                    "again into another path"
                 )
         self._reader = reader
 

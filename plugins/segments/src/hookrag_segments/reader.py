@@ -11,6 +11,7 @@ from hookrag import Filter
 
 from hookrag_segments import manifest as manifests
 from hookrag_segments.cache import Bounded
+from hookrag_segments.chunks import Chunks
 from hookrag_segments.content import Content, View
 from hookrag_segments.files import damaged
 from hookrag_segments.snapshot import MASK_BYTES, Mask, Opened, Snapshot, open_part
@@ -19,11 +20,12 @@ from hookrag_segments.snapshot import MASK_BYTES, Mask, Opened, Snapshot, open_p
 class Reader(Generic[View]):
     """Gives the newest snapshot of a folder, and the store's view of it; what two snapshots share is opened once."""
 
-    def __init__(self, folder: Path, content: Content[View]) -> None:
+    def __init__(self, folder: Path, content: Content[View], cache_bytes: int) -> None:
         self._folder = folder
         self._content = content
         self._lock = Lock()
         self._masks: Bounded[tuple[Filter, str], Mask] = Bounded(MASK_BYTES)
+        self._chunks = Chunks(cache_bytes)
         self._seen: tuple[int, int, int] | None = None
         self._snapshot: Snapshot | None = None
         self._view: View | None = None
@@ -67,7 +69,7 @@ class Reader(Generic[View]):
                 opened: list[Opened] = [
                     open_part(self._folder, part, held.get(part.segment)) for part in manifest.parts
                 ]
-                return Snapshot(manifest, opened, self._masks)
+                return Snapshot(manifest, opened, self._masks, self._chunks)
             except FileNotFoundError as error:
                 # A commit has replaced the file; where none has, it is lost.
                 newer = manifests.read(self._folder, self._content.kind)

@@ -25,6 +25,7 @@ from hookrag import Chunk, ItemRejected, Row, RowKey
 from numpy.typing import NDArray
 
 from hookrag_segments.files import Array, Arrays, File, Layout, open_arrays
+from hookrag_segments.frozen import frozen, instances
 
 ID_BYTES = 255
 PAGE = 5000
@@ -113,36 +114,30 @@ class Segment:
         return int(np.searchsorted(own, np.array(name, dtype=own.dtype), side=side, sorter=self["order"]))
 
     def chunks(self, rows: Ints) -> list[Chunk]:
-        """The chunks of some rows."""
+        """The chunks of some rows. Their metadata, which rows may share, cannot be changed."""
         bodies, bounds = self["bodies"].data, self["body_at"]
         starts, ends = bounds[rows], bounds[rows + 1]
         middles = starts + self["context"][rows]
         extras = [json.loads(bytes(piece)) if piece else _NEITHER for piece in self._pieces("extra_at", "extras", rows)]
-        return list(
-            map(
-                Chunk,
-                map(bytes.decode, self["ids"][rows].tolist()),
-                [_text(piece).partition(" ")[2] for piece in self._pieces("key_at", "keys", rows)],
-                [_text(bodies[at:end]) for at, end in _pairs(middles, ends)],
-                self["start"][rows].tolist(),
-                self["end"][rows].tolist(),
-                [_text(bodies[at:end]) if at < end else "" for at, end in _pairs(starts, middles)],
-                [parent for parent, _ in extras],
-                [tuple(sources) for _, sources in extras],
-                self._metadata_of(rows),
-            )
+        return instances(
+            Chunk,
+            len(rows),
+            map(bytes.decode, self["ids"][rows].tolist()),
+            [_text(piece).partition(" ")[2] for piece in self._pieces("key_at", "keys", rows)],
+            [_text(bodies[at:end]) for at, end in _pairs(middles, ends)],
+            self["start"][rows].tolist(),
+            self["end"][rows].tolist(),
+            [_text(bodies[at:end]) if at < end else "" for at, end in _pairs(starts, middles)],
+            [parent for parent, _ in extras],
+            [tuple(sources) for _, sources in extras],
+            self._metadata_of(rows),
         )
 
     def _metadata_of(self, rows: Ints) -> Iterator[dict[str, Any]]:
-        """The metadata of each row, of its own; what several have is read once."""
-        codes = self["meta"][rows]
-        read: dict[int, dict[str, Any]] = {}
-        for code, piece in zip(codes.tolist(), self._pieces("meta_at", "metas", codes), strict=True):
-            known = read.get(code)
-            if known is None:
-                read[code] = known = _metadata(piece)
-            nested = any(isinstance(value, dict | list) for value in known.values())
-            yield _metadata(piece) if nested else known.copy()
+        """The metadata of each row; what several have is read once."""
+        codes, places = np.unique(self["meta"][rows], return_inverse=True)
+        read = [frozen(_metadata(piece)) for piece in self._pieces("meta_at", "metas", codes)]
+        return map(read.__getitem__, places.tolist())
 
     def metadata(self) -> Iterator[dict[str, Any]]:
         """Each different metadata, in the order of the codes in `meta`."""

@@ -24,12 +24,21 @@ def select(rows: Ints, scores: Floats, k: int, names: Callable[[Ints], NDArray[n
         return rows[:0], scores[:0]
     if len(rows) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
-        above = np.flatnonzero(scores > threshold)
-        tied = np.flatnonzero(scores == threshold)
-        wanted = k - len(above)
-        if len(tied) > wanted:
-            tied = tied[np.argsort(names(rows[tied]), kind="stable")[:wanted]]
-        chosen = np.concatenate([above, tied])
+        chosen = np.flatnonzero(scores >= threshold)
+        if len(chosen) > k:
+            tied = scores[chosen] == threshold
+            above, level = chosen[~tied], chosen[tied]
+            level = level[np.argsort(names(rows[level]), kind="stable")[: k - len(above)]]
+            chosen = np.concatenate([above, level])
         rows, scores = rows[chosen], scores[chosen]
-    order = np.lexsort((names(rows), -scores))
-    return rows[order], scores[order]
+    order = np.argsort(-scores)
+    rows, scores = rows[order], scores[order]
+    equal = scores[1:] == scores[:-1]
+    if equal.any():
+        # Names are compared where scores are equal only: most rows are told apart without theirs.
+        shared = np.zeros(len(scores), dtype=np.bool_)
+        shared[1:] = equal
+        shared[:-1] |= equal
+        tied = np.flatnonzero(shared)
+        rows[tied] = rows[tied][np.lexsort((names(rows[tied]), -scores[tied]))]
+    return rows, scores

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from hookrag.filters import matches
 from numpy.typing import NDArray
 
 from hookrag_segments.cache import Bounded
+from hookrag_segments.chunks import Chunks, Numbers
 from hookrag_segments.files import Arrays, File, damaged, open_arrays
+from hookrag_segments.frozen import instances
 from hookrag_segments.manifest import Manifest, Part
 from hookrag_segments.segment import PAGE, Ints, Segment, offsets, open_segment
 from hookrag_segments.select import Floats
@@ -67,11 +70,16 @@ def _open_dead(folder: Path, file: File, rows: int) -> Mask:
 class Snapshot:
     """Rows are numbered through all segments."""
 
-    def __init__(self, manifest: Manifest, opened: Sequence[Opened], masks: Bounded[tuple[Filter, str], Mask]) -> None:
+    def __init__(
+        self, manifest: Manifest, opened: Sequence[Opened], masks: Bounded[tuple[Filter, str], Mask], chunks: Chunks
+    ) -> None:
         self.manifest = manifest
         self.opened = tuple(opened)
         self.starts = offsets([len(part.segment) for part in self.opened])
         self._masks = masks
+        self._chunks = chunks
+        bases = chunks.bases([(part.part.segment.name, len(part.segment)) for part in self.opened])
+        self._shifts = np.array(bases, dtype=np.int64) - self.starts[:-1]
 
     @property
     def rows(self) -> int:
@@ -138,11 +146,32 @@ class Snapshot:
 
     def hits(self, found: Sequence[tuple[Ints, Floats]]) -> list[list[Hit]]:
         """The hits of each query, from its rows and their scores."""
-        chunks = self._chunks(np.unique(np.concatenate([np.empty(0, dtype=np.intp), *(rows for rows, _ in found)])))
-        return [
-            [Hit(chunks[row], score) for row, score in zip(rows.tolist(), scores.tolist(), strict=True)]
-            for rows, scores in found
-        ]
+        chunks = self.chunks(np.concatenate([np.empty(0, dtype=np.intp), *(rows for rows, _ in found)]))
+        scores = np.concatenate([np.empty(0, dtype=np.float32), *(scores for _, scores in found)]).tolist()
+        hits = instances(Hit, len(chunks), chunks, scores, repeat(()))
+        bounds = offsets([len(rows) for rows, _ in found]).tolist()
+        return [hits[at:end] for at, end in pairwise(bounds)]
+
+    def chunks(self, rows: Ints) -> list[Chunk]:
+        """The chunks of some rows."""
+        return self._chunks.of(self._numbers(rows), self._read)
+
+    def _numbers(self, rows: Ints) -> Numbers:
+        """The numbers under which the chunks of some rows are kept: those of a segment stay when others come and go."""
+        if not len(rows):
+            return np.empty(0, dtype=np.int64)
+        parts = 0 if len(self.opened) == 1 else np.searchsorted(self.starts, rows, side="right") - 1
+        numbers: Numbers = rows + self._shifts[parts]
+        return numbers
+
+    def _read(self, numbers: Numbers) -> list[Chunk]:
+        """The chunks of some numbers, from the files."""
+        chunks = np.empty(len(numbers), dtype=np.object_)
+        for part, first in zip(self.opened, (self.starts[:-1] + self._shifts).tolist(), strict=True):
+            own = np.flatnonzero((numbers >= first) & (numbers < first + len(part.segment)))
+            chunks[own] = part.segment.chunks(numbers[own] - first)
+        found: list[Chunk] = chunks.tolist()
+        return found
 
     def verify(self, folder: Path) -> None:
         """Read every file of this state and raise HookragError for the first that is damaged."""
@@ -152,14 +181,6 @@ class Snapshot:
                 opened.companion.verify()
             if opened.part.dead is not None:
                 open_arrays(folder, opened.part.dead).verify()
-
-    def _chunks(self, rows: Ints) -> dict[int, Chunk]:
-        """The chunks of ascending rows."""
-        cuts = np.searchsorted(rows, self.starts)
-        chunks: list[Chunk] = []
-        for part, start, at, end in zip(self.opened, self.starts, cuts, cuts[1:], strict=False):
-            chunks += part.segment.chunks(rows[at:end] - start)
-        return dict(zip(rows.tolist(), chunks, strict=True))
 
     def ids(self, rows: Ints) -> NDArray[np.bytes_]:
         """The chunk ids of some rows, which compare as their texts do."""

@@ -61,7 +61,7 @@ def create(folder: Path, card: Card, content: Content[Any]) -> None:
         if not (folder / manifests.NAME).exists():
             # A folder with segments had a manifest: a new one would make the next commit delete them.
             if any(path.suffix == ".segment" for path in folder.iterdir() if _OURS.fullmatch(path.name)):
-                Reader(folder, content).current()
+                Reader(folder, content, 0).current()
             manifests.write(folder, Manifest(0, card, content.identity()), content.kind)
             fsync_folder(folder.parent)
     finally:
