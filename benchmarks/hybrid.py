@@ -3,8 +3,8 @@
     .venv-bench/bin/python benchmarks/hybrid.py [--rounds 5] [--documents 500] [--queries 100]
 
 The same documents (whole, one chunk each), questions and weights (all-MiniLM-L6-v2), two threads each; every leg gives 100
-candidates, 10 are kept. hookrag is what `hookrag init` writes, without its reranker and with whole documents as chunks: it
-keeps a journal and its indexes on the disk. The other two keep theirs in memory.
+candidates, 10 are kept. hookrag is what `hookrag init` writes, without its reranker, with whole documents as chunks and the
+others' fusion: it keeps a journal and its indexes on the disk. The other two keep theirs in memory.
 """
 
 from __future__ import annotations
@@ -56,15 +56,17 @@ class _Hybrid:
 
 
 def configuration(folder: str) -> dict[str, Any]:
-    """What `hookrag init` writes, cut down to the hybrid search, over whole documents."""
+    """What `hookrag init` writes, cut down to the hybrid search, over whole documents, and fused as the others fuse."""
     from hookrag.catalogue import Catalogue
     from hookrag.starter import starter
 
     written = tomllib.loads(starter(set(Catalogue.installed().offers)))
-    kept = {name: table for name, table in written.items() if name in ("embedders", "stores", "fusers")}
+    kept = {name: table for name, table in written.items() if name in ("embedders", "stores")}
+    [fuser] = written["fusers"]
     retrievers = {name: table for name, table in written["retrievers"].items() if name != "best"}
     return {
         **kept,
+        "fusers": {fuser: {"use": "rrf"}},
         "retrievers": retrievers,
         "chunkers": {"passages": {"use": "document"}},
         "pipelines": {"default": {"retriever": "hybrid", "k": KEPT}},

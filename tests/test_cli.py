@@ -102,7 +102,7 @@ def test_check(indexed: Path, tmp_path: Path) -> None:
     broken.write_text(
         (indexed / "hookrag.toml")
         .read_text()
-        .replace("size = 200", 'size = "many"')
+        .replace("size = 100", 'size = "many"')
         .replace("depth = 20", "depht = 20")
     )
     done = run(tmp_path, "check", code=2)
@@ -242,9 +242,9 @@ def test_another_chunker_is_refused_and_the_way_out_is_named(tmp_path: Path) -> 
     folder = fresh(tmp_path)
     run(folder, "index", "docs")
     config = folder / "hookrag.toml"
-    config.write_text(config.read_text().replace("size = 200 ", "size = 20 ").replace("overlap = 40", "overlap = 4"))
+    config.write_text(config.read_text().replace("size = 100 ", "size = 20 "))
     said = run(folder, "search", "tower", code=1).stderr
-    assert "chunker.size: indexed with 200, opened with 20" in said
+    assert "chunker.size: indexed with 100, opened with 20" in said
     assert "make their rows anew: hookrag index --rebuild vectors --rebuild terms PATH..." in said
     run(folder, "index", "--rebuild", "vectors", "--rebuild", "terms", "docs")
     assert "docs/tower.md" in run(folder, "search", "tower").stdout
@@ -257,7 +257,7 @@ def test_an_index_that_was_cut_off_goes_on(sign: signal.Signals, tmp_path: Path)
     many = folder / "docs/many.jsonl"
     many.write_text(
         "".join(
-            json.dumps({"_id": f"m{i}", "text": f"Item {i} weighs {i * 7} grams. " * 30}) + "\n" for i in range(400)
+            json.dumps({"_id": f"m{i}", "text": f"Item {i} weighs {i * 7} grams. " * 20}) + "\n" for i in range(400)
         )
     )
     process = subprocess.Popen(

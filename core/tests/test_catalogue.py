@@ -105,18 +105,18 @@ def test_listing_imports_no_component_and_nothing_heavy() -> None:
 def test_the_starting_configuration_fits_what_is_installed() -> None:
     import tomllib
 
-    words, text = ("chunker", "words"), ("store", "lexical")
+    cut, text = ("chunker", "recursive"), ("store", "lexical")
     dense = {("embedder", "transformers"), ("store", "milvus")}
     judge, quotes = ("reranker", "cross-encoder"), ("generator", "extractive")
     cases: list[tuple[set[tuple[str, str]], str, str | None]] = [
-        ({words, text}, "bm25", None),
-        ({words, *dense}, "dense", None),
-        ({words, text, *dense}, "dense", None),
-        ({words, text, *dense, ("fuser", "rrf")}, "hybrid", None),
-        ({words, text, judge}, "best", None),
-        ({words, text, judge, quotes}, "best", "quotes"),
+        ({cut, text}, "bm25", None),
+        ({cut, *dense}, "dense", None),
+        ({cut, text, *dense}, "dense", None),
+        ({cut, text, *dense, ("fuser", "dbsf")}, "hybrid", None),
+        ({cut, text, judge}, "best", None),
+        ({cut, text, judge, quotes}, "best", "quotes"),
         (
-            {words, text, *dense, ("fuser", "rrf"), judge, quotes, ("reader", "html"), ("llm", "openai")},
+            {cut, text, *dense, ("fuser", "dbsf"), judge, quotes, ("reader", "html"), ("llm", "openai")},
             "best",
             "quotes",
         ),

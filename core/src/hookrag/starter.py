@@ -1,4 +1,4 @@
-"""The configuration that `hookrag init` writes, for the components that are installed."""
+"""The configuration that `hookrag init` writes, for the components that are installed. docs/results.md says why it is so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HEAD = """\
 
 [pipelines.default]
 retriever = "{retriever}"
-{generator}k = 5                      # chunks that an answer may rest on
+{generator}k = 10                     # chunks that an answer may rest on
 # timeout = 30              # seconds for one call
 # middleware = ["retry"]    # tables of [middleware.*]; the first is the outermost
 
@@ -23,11 +23,10 @@ path = ".hookrag"           # the journal and the stores that are kept on disk
 # Metadata that --where can filter on; all other metadata is kept and shown, but not searched.
 # fields = {{ lang = "keyword", year = "int" }}
 
-# How documents are cut. Overlap lets a sentence at a border be found whole.
+# How documents are cut: between paragraphs, or else between sentences, into at most so many words.
 [chunkers.passages]
-use = "words"
-size = 200                  # words
-overlap = 40
+use = "recursive"
+size = 100                  # words
 """
 
 _DENSE = """
@@ -58,16 +57,16 @@ store = "terms"
 """
 
 _HYBRID = """
-# Both at once, made one ranking by reciprocal rank fusion.
+# Both at once, made one ranking: the scores of each are brought to one scale and added.
 [retrievers.hybrid]
 use = "fused"
 retrievers = ["dense", "bm25"]
-fuser = "rrf"
+fuser = "scores"
 depth = 100                 # candidates of each
 # on_error = "skip"         # answer from the other when one fails; the trace says so
 
-[fusers.rrf]
-use = "rrf"
+[fusers.scores]
+use = "dbsf"                # "rrf" looks at ranks alone
 """
 
 _RERANKED = """
@@ -114,11 +113,11 @@ def starter(installed: Installed) -> str:
     def have(*wanted: tuple[str, str]) -> bool:
         return all(one in installed for one in wanted)
 
-    if not have(("chunker", "words")):
+    if not have(("chunker", "recursive")):
         raise ConfigError(['nothing is installed that can cut documents: pip install "hookrag[default]"'])
     dense = have(("embedder", "transformers"), ("store", "milvus"))
     text = have(("store", "lexical"))
-    hybrid = dense and text and have(("fuser", "rrf"))
+    hybrid = dense and text and have(("fuser", "dbsf"))
     if not (dense or text):
         raise ConfigError(['no store is installed: pip install "hookrag[default]", or hookrag-lexical alone'])
     first = "hybrid" if hybrid else "dense" if dense else "bm25"
