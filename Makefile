@@ -62,7 +62,7 @@ $(BENCH)/.ready: constraints.txt benchmarks/requirements.txt core/pyproject.toml
 	@touch $@
 
 results: $(VENV)/.test
-	@$(BIN)/python benchmarks/results.py $(RESULTS)
+	@$(BIN)/python benchmarks/results.py $(OPTIONS)
 
 # The environment has what the demo needs; the tools for tests come on top, so that a newcomer does not wait for them.
 

@@ -29,7 +29,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from statistics import mean, stdev
 from time import process_time
@@ -41,7 +40,7 @@ from hookrag_chunking.measured import FixedCharacters, FixedTokens, Recursive, S
 from hookrag_chunking.semantic import Semantic
 from hookrag_lexical.store import Lexical
 from hookrag_transformers.embedder import TransformersEmbedder
-from numpy.typing import NDArray
+from kept import KeptEmbedder
 
 DEPTH = 400
 LETTERS = 6
@@ -57,52 +56,14 @@ class Question:
     spans: tuple[tuple[int, int], ...]
 
 
-class CachedEmbedder:
-    """An embedder that keeps every vector in a folder: one file of hashes of texts, one of float32 rows."""
-
-    def __init__(self, inner: TransformersEmbedder, folder: Path) -> None:
-        self.inner = inner
-        self.outputs = inner.outputs
-        self._keys, self._rows = folder / "keys", folder / "vectors"
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-        if self._keys.exists():
-            keys = self._keys.read_bytes()
-            rows = np.fromfile(self._rows, dtype=np.float32).reshape(len(keys) // 16, -1)
-            self._known = {keys[16 * i : 16 * i + 16]: row for i, row in enumerate(rows)}
-
-    @property
-    def max_tokens(self) -> int:
-        return self.inner.max_tokens
-
-    def identity(self):  # noqa: ANN201  # hookrag.Identity, as it comes
-        return self.inner.identity()
-
-    def tokens(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        return self.inner.tokens(texts)
-
-    def embed(self, texts: Sequence[str], *, role: str, outputs: object):  # noqa: ANN201  # hookrag.Vectors
-        from hookrag import Vectors
-
-        keys = [blake2b(f"{role}\0{text}".encode(), digest_size=16).digest() for text in texts]
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        for start in range(0, len(missing), 256):
-            some = list(missing)[start : start + 256]
-            rows = self.inner.embed([missing[key] for key in some], role=role, outputs={"dense"}).dense
-            self._known.update(zip(some, rows, strict=True))
-            with self._rows.open("ab") as vectors, self._keys.open("ab") as names:
-                vectors.write(rows.tobytes())
-                names.write(b"".join(some))
-        return Vectors(dense=np.stack([self._known[key] for key in keys]))
-
-
-def chunkers(embedder: CachedEmbedder) -> dict[str, Callable[[int], Chunker]]:
-    """Each chunker by name, given a size in words."""
+def chunkers(embedder: KeptEmbedder, model: TransformersEmbedder) -> dict[str, Callable[[int], Chunker]]:
+    """Each chunker by name, given a size in words; `embedder` keeps the vectors of `model`."""
     return {
         "words": lambda size: Words(size=size, overlap=0),
         "words, overlap 20 %": lambda size: Words(size=size, overlap=size // 5),
         "words, overlap 50 %": lambda size: Words(size=size, overlap=size // 2),
         "characters": lambda size: FixedCharacters(size=size * LETTERS, overlap=0),
-        "tokens": lambda size: FixedTokens(embedder=embedder, size=None if size >= 200 else size * 4 // 3),
+        "tokens": lambda size: FixedTokens(embedder=model, size=None if size >= 200 else size * 4 // 3),
         "sentences, overlap 0": lambda size: Sentences(size=size, overlap=0),
         "sentences, overlap 1": lambda size: Sentences(size=size, overlap=1),
         "recursive": lambda size: Recursive(size=size),
@@ -157,7 +118,7 @@ def by_bm25(chunks: Sequence[Chunk], asked: Sequence[Question], chunker: Chunker
     return [[hit.chunk for hit in hits] for hits in found]
 
 
-def by_vectors(chunks: Sequence[Chunk], asked: Sequence[Question], embedder: CachedEmbedder) -> list[list[Chunk]]:
+def by_vectors(chunks: Sequence[Chunk], asked: Sequence[Question], embedder: KeptEmbedder) -> list[list[Chunk]]:
     rows = embedder.embed([chunk.input for chunk in chunks], role="document", outputs={"dense"}).dense
     queries = embedder.embed([one.text for one in asked], role="query", outputs={"dense"}).dense
     order = np.argsort(-(queries @ rows.T), axis=1, kind="stable")[:, :DEPTH]
@@ -168,11 +129,13 @@ def measure(
     folder: Path, names: Sequence[str], only: Sequence[str], sizes: Sequence[int], budgets: Sequence[int], cache: Path
 ) -> Iterator[tuple[str, int, int, float, Mapping[tuple[str, int], list[tuple[float, float, float]]]]]:
     """Chunker, size, chunks, their mean characters, and the scores of each query by (retriever, budget)."""
-    embedder = CachedEmbedder(TransformersEmbedder(model="all-MiniLM-L6-v2"), cache)
-    embedder.inner.open()
+    model = TransformersEmbedder(model="all-MiniLM-L6-v2")
+    model.open()
+    embedder = KeptEmbedder(embedder=model, folder=cache)
+    embedder.open()
     asked = questions(folder, names)
     documents = [Document(name, text_of(folder, name)) for name in names]
-    for name, make in chunkers(embedder).items():
+    for name, make in chunkers(embedder, model).items():
         if only and name not in only:
             continue
         for size in sizes:
