@@ -79,9 +79,19 @@ def test_an_embedder_beside_the_rows_of_its_store(tmp_path):
         "longest": 6, "room": 4, "over": 1, "cut": 2, "together": False, "fits": False,
     }  # fmt: skip
     assert str(window) == (
-        "[embedders.narrow] reads 4 tokens of a chunk; 1 of 4 chunks of [stores.memorystore] are longer, up to 6, and 15 % of "
-        "all tokens are cut off"
+        "[embedders.narrow] reads 4 tokens of a chunk; 1 of 4 chunks of [stores.memorystore] are longer, up to 6, and 15.4 % "
+        "of all tokens are cut off"
     )
+
+
+def test_chunks_of_the_whole_index_are_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr("hookrag.windows.SAMPLE", 20)
+    with pipeline(tmp_path) as made:
+        made.index([Document(f"short {n}", "one two") for n in range(40)])
+        made.index([Document(f"long {n}", "one two three four five") for n in range(40)], source="later")
+        (window,) = made.windows()
+    assert window.chunks == 20
+    assert 0 < window.over < 20
 
 
 def test_before_anything_is_indexed_a_page_of_english_is_cut(tmp_path):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from heapq import nsmallest
 from typing import Any
 
 from hookrag.proxies import GeneratorProxy, Proxy, RerankerProxy, StoreProxy, TokenizingProxy
 from hookrag.values import Chunk, Document
 
 SAMPLE = 500
-"""How many chunks of a store are looked at; the order of a scan has nothing to do with their length."""
+"""How many chunks of a store are looked at: those of the smallest ids, which are hashes and say nothing of their length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Window:
             return f"{told}the longest of {self.chunks:,} {of} has {self.longest:,}"
         return (
             f"{told}{self.over:,} of {self.chunks:,} {of} are longer, up to {self.longest:,}, and "
-            f"{100 * self.cut / self.tokens:.2g} % of all tokens are cut off"
+            f"{100 * self.cut / self.tokens:.3g} % of all tokens are cut off"
         )
 
 
@@ -78,12 +79,8 @@ def windows(components: Iterable[Proxy], stores: Sequence[StoreProxy], k: int) -
 
 def _sample(store: StoreProxy) -> tuple[list[Chunk], bool]:
     """Chunks of the store, and whether they are rows of it."""
-    ids: list[str] = []
-    for page in store.scan():
-        ids += [key.chunk_id for key in page]
-        if len(ids) >= SAMPLE:
-            break
-    rows = [row.chunk for row in store.fetch(ids[:SAMPLE]) if row is not None] if ids else []
+    ids = nsmallest(SAMPLE, (key.chunk_id for page in store.scan() for key in page))
+    rows = [row.chunk for row in store.fetch(ids) if row is not None] if ids else []
     return (rows, True) if rows else (store.chunker.chunk([PAGE])[0], False)
 
 

@@ -94,8 +94,10 @@ def _show_windows(windows: list[Window]) -> None:
     """What fits on standard output, what does not on standard error."""
     for window in windows:
         click.echo(plain(str(window)), err=not window.fits)
-    if not all(window.fits for window in windows):
+    if any(not window.fits and not window.together for window in windows):
         click.echo("cut smaller chunks (size of the chunker), or use a model that reads more", err=True)
+    if any(not window.fits and window.together for window in windows):
+        click.echo("give a generator fewer passages (k of the pipeline), or smaller chunks", err=True)
 
 
 @click.command()
