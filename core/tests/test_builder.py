@@ -112,6 +112,17 @@ def test_paths_that_no_file_can_have(annotation: Any, tmp_path: Path) -> None:
     assert convert("x" * 5000, str | Path, tmp_path) == "x" * 5000
 
 
+def test_a_name_or_a_path_is_what_it_is_written_as(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    told = {
+        value: convert(value, str | Path, tmp_path) for value in ("mine", "other", "./other", "../other", "/o/x", "")
+    }
+    assert told == {
+        "mine": tmp_path / "mine", "other": "other", "./other": tmp_path / "other", "../other": tmp_path / "../other",
+        "/o/x": Path("/o/x"), "": "",
+    }  # fmt: skip
+
+
 def test_the_index_in_a_home_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\[index\] path must be a path, got '~nobody-of-this-name/x'"):
         Pipeline.from_config({**TABLES, "index": {"path": "~nobody-of-this-name/x"}}, plugins=PLUGINS)

@@ -200,9 +200,11 @@ def _convert_inner(value: Any, annotation: Any, folder: Path, path: str) -> Any:
 
 def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: Path) -> Any:
     if isinstance(value, str) and str in choices and Path in choices:
-        # A name or a path ("all-MiniLM-L6-v2", "models/mine"): a path where there is something.
+        # A name or a path ("all-MiniLM-L6-v2", "models/mine"): a path where it is written as one, or where there is something.
         path = _path(value, folder)
-        return path if os.path.exists(path) else value  # pathlib's raises where a name is too long for one of a file
+        if value.startswith((".", "~")) or os.path.isabs(value):
+            return path
+        return path if value and os.path.exists(path) else value  # pathlib's raises where a name is too long for a file
     for choice in choices:
         if choice is type(None):
             if value is None:
