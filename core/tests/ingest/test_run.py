@@ -177,6 +177,8 @@ def test_the_report_is_json(tmp_path):
         "kept": 0,
         "embedded": 0,
         "reused": 0,
+        "truncated": 0,
+        "tokens_cut": 0,
         "empty": 0,
         "surrogates": 0,
         "refused": "",
