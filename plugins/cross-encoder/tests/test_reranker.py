@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,20 @@ def ranking(query: str, passages: list[str], context: str = "") -> Ranking:
         for at, passage in enumerate(passages)
     )
     return Ranking(Query("q", query), hits, "dense", ScoreKind("cosine"))
+
+
+def save(folder: Path, family: str, num_labels: int = 1) -> Any:
+    """A small classifier with random weights, saved by transformers with the tokenizer of the default model."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+
+    shutil.copy(locate("ms-marco-MiniLM-L-12-v2").folder / "tokenizer.json", folder)
+    sizes = {"vocab_size": 30522, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = {**sizes, "num_attention_heads": 4, "num_labels": num_labels, "pad_token_id": 0, "type_vocab_size": 2}
+    torch.manual_seed(3)
+    network = AutoModelForSequenceClassification.from_config(CONFIG_MAPPING[family](**config)).eval()
+    network.save_pretrained(folder)
+    return network
 
 
 def test_scores_agree_with_transformers(judge, pairs):
@@ -133,18 +149,31 @@ def test_too_many_or_too_few_tokens():
     CrossEncoder(max_tokens=7, threads=1).score([("a b c d e", "f g h")])
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_model_of_two_labels_is_refused_when_it_is_opened(tmp_path, backend):
+    save(tmp_path, "bert", num_labels=2)
+    with pytest.raises(ModelError) as raised:
+        CrossEncoder(model=tmp_path, max_tokens=128, backend=backend, threads=1).open()
+    assert str(raised.value) == f"model {tmp_path.name} gives 2 scores a pair: choose a model with one label"
+
+
+def test_scores_by_another_config_are_of_another_kind(tmp_path):
+    save(tmp_path, "bert")
+    passages = [ranking("x", ["y"])]
+    before = CrossEncoder(model=tmp_path, max_tokens=128, threads=1).rerank(passages, k=1)[0]
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 0.1}))
+    after = CrossEncoder(model=tmp_path, max_tokens=128, threads=1).rerank(passages, k=1)[0]
+    assert after.hits[0].score != before.hits[0].score
+    assert after.kind != before.kind
+
+
 @pytest.mark.parametrize("family", ["modernbert", "roberta"])
 def test_other_families_give_what_transformers_gives(tmp_path, family):
     import torch
     from tokenizers import Tokenizer
-    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
 
-    shutil.copy(locate("ms-marco-MiniLM-L-12-v2").folder / "tokenizer.json", tmp_path)
-    sizes = {"vocab_size": 30522, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    config = {**sizes, "num_attention_heads": 4, "num_labels": 1, "pad_token_id": 0, "type_vocab_size": 2}
-    torch.manual_seed(3)
-    network = AutoModelForSequenceClassification.from_config(CONFIG_MAPPING[family](**config)).eval()
-    network.save_pretrained(tmp_path)
+    network = save(tmp_path, family)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     tokenizer.no_padding()
     pairs = [("how many people", "Berlin has many"), ("x", "y z " * 30), ("", "a")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import subprocess
 import sys
 
@@ -85,6 +86,7 @@ def test_the_identity_says_what_decides_the_vectors(minilm):
         "similarity": "cosine",
         "numbers": "fp32",
         "prefix": "",
+        "config": "875c559dc703df7ecabb05a02a999118147f221332482ca3c7664fe5cecd4ea5",
     }
     assert identity.query == identity.document
     for options in ({"max_tokens": 128}, {"pooling": "cls"}, {"normalize": False}, {"document_prefix": "x"}):
@@ -175,12 +177,33 @@ def test_options_that_cannot_be(tiny_folder):
     assert str(refused.value) == (
         "query_prefix and query_prompt_name both say what stands before a text: give one of them"
     )
+    with pytest.raises(ValueError, match=r"^threads must be in \[1, 1024\], got 100000$"):
+        TransformersEmbedder(model="x", threads=100_000)
     assert embed(opened(str(tiny_folder), max_tokens=30), ["w1 " * 99]).shape == (1, 32)
+    with pytest.raises(ValueError, match=r"^role must be query or document, got 'x'$"):
+        TransformersEmbedder(model=str(tiny_folder)).embed(["w1"], role="x", outputs={"dense"})
     with pytest.raises(ValueError) as refused:
         TransformersEmbedder(model=str(tiny_folder)).embed(["x"], role="query", outputs={"sparse"})
     assert str(refused.value) == (
         f"the outputs asked for are sparse; the embedder of {tiny_folder} gives dense vectors only"
     )
+
+
+def test_the_variable_of_the_threads_has_the_same_bound(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "100000")
+    assert runtime.default_threads() == 1024
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last", "max"])
+def test_a_text_of_no_tokens_gets_a_finite_vector(tiny_folder, backend, pooling):
+    told = json.loads((tiny_folder / "tokenizer.json").read_text())
+    (tiny_folder / "tokenizer.json").write_text(json.dumps({**told, "post_processor": None}))
+    component = opened(str(tiny_folder), backend=backend, pooling=pooling)
+    made = embed(component, ["", "w1 w2", " "])
+    assert not made[[0, 2]].any()
+    assert np.abs(made[1] - embed(component, ["w1 w2"])[0]).max() < 1e-5
+    assert not embed(component, [""]).any()
 
 
 def test_building_imports_no_runtime_and_using_no_torch():

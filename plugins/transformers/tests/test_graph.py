@@ -30,7 +30,7 @@ def session(tiny, tmp_path):
     def make(head):
         path = tmp_path / f"{head}.onnx"
         write_graph(canonical(weights, config), architecture_of(config, "tiny"), head, path)
-        return Session(path, 1)
+        return Session(path, 1, "scores" if head == "scores" else "states")
 
     return make
 

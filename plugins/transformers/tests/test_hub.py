@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,7 @@ class Hub:
         self.revisions = {"main": COMMIT, "refs/pr/1": COMMIT}
         self.token: str | None = None
         self.cut_after: int | None = None
+        self.reply: tuple[int, bytes, dict[str, str]] | None = None
         self.published: dict[str, bytes] = {}
 
     def siblings(self) -> list[dict]:
@@ -65,6 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
             return self.send(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, body)
         if path.startswith("/api/models/"):
+            if hub.reply:
+                return self.send(*hub.reply, body)
             name, _, revision = path.removeprefix("/api/models/").partition("/revision/")
             if name != ID:
                 return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"}, body)
@@ -272,6 +276,97 @@ def test_pickles_alone_are_refused(hub):
     )
 
 
+DENSE = b'[{"path": "", "type": "m.Transformer"}, {"path": "2_Dense", "type": "m.Dense"}]'
+
+
+@pytest.mark.parametrize(
+    ("absent", "sought"),
+    [("", "model.safetensors and no onnx/model.onnx"), ("2_Dense/", "2_Dense/model.safetensors")],
+)
+def test_each_module_with_weights_must_have_them(hub, absent, sought):
+    for inside in ("", "2_Dense/"):
+        hub.files[f"{inside}model.safetensors"] = hub.files[f"{inside}pytorch_model.bin"] = b"x"
+    hub.files |= {"modules.json": DENSE, "2_Dense/config.json": b"{}"}
+    assert fetch.fetch([f"{ID}@refs/pr/1"], lambda _: None)
+    del hub.files[f"{absent}model.safetensors"], hub.files["onnx/model.onnx"]
+    with pytest.raises(
+        ModelError, match=f"^model {ID}: the repository has no {sought}, but .*{absent}pytorch_model.bin"
+    ):
+        fetch.fetch([ID], lambda _: None)
+
+
+def test_files_that_cannot_be_kept_are_left_out(hub):
+    hub.files |= {"hookrag.json": b'{"files": 1}', "a\\..\\b.json": b"{}"}
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    assert files_of(folder) == WANTED
+    assert CliRunner().invoke(commands.models, ["verify", ID]).output == f"{ID}: intact ({folder})\n"
+
+
+def test_what_another_commit_left_is_not_installed(hub, no_models):
+    (no_models / ".download-acme--tiny").mkdir(parents=True)
+    (no_models / ".download-acme--tiny" / "model-00001-of-00002.safetensors").write_bytes(b"of a fetch that failed")
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    assert files_of(folder) == WANTED
+
+
+def test_modules_that_are_no_list(hub):
+    hub.files["modules.json"] = b'{"a": 1}'
+    with pytest.raises(ModelError, match=r"^model acme/tiny: modules\.json in its repository is not a list of "):
+        fetch.fetch([ID], lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "headers", "told"),
+    [
+        (200, b"<html>log in</html>", {}, "what {url} answered does not describe a model (JSONDecodeError: "),
+        (200, b"[]", {}, "what {url} answered does not describe a model (TypeError: "),
+        (
+            401,
+            b"{}",
+            {"X-Error-Message": "Invalid credentials in Authorization header"},
+            "{url} answered 401: set HF_TOKEN to a token of an account that may read {url}/acme/tiny",
+        ),
+        (403, b"{}", {}, "{url} answered 403: set HF_TOKEN to a token of an account that may read {url}/acme/tiny"),
+        (429, b"{}", {}, "{url} answered 429: try again later"),
+        (503, b"{}", {}, "{url} answered 503: try again later"),
+        (400, b"{}", {}, "{url} answered 400: see {url}/acme/tiny"),
+    ],
+)
+def test_what_an_answer_means(hub, status, content, headers, told):
+    hub.reply = status, content, headers
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch([ID], lambda _: None)
+    assert str(raised.value).startswith(f"model {ID}: {told.format(url=hub.url)}")
+    assert ("try again" in str(raised.value)) == (status in (429, 503))
+
+
+def test_a_repair_that_was_killed_is_done_by_the_next_fetch_at_the_same_commit(hub, no_models, monkeypatch):
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    (folder / "vocab.txt").write_text("b")
+    hub.revisions["main"] = "f" * 40
+    (no_models / ".download-acme--tiny-old").mkdir()  # as a run of an older version left it
+    (no_models / ".download-acme--tiny-old" / "vocab.txt").write_text("b")
+
+    def killed_at_the_folder(move: Callable[..., None]) -> Callable[..., None]:
+        def moved(source: str | Path, place: str | Path) -> None:
+            if folder in (Path(place), *Path(place).parents):
+                raise KeyboardInterrupt
+            move(source, place)
+
+        return moved
+
+    with monkeypatch.context() as patched:
+        for name in ("rename", "replace"):
+            patched.setattr(os, name, killed_at_the_folder(getattr(os, name)))
+        with pytest.raises(KeyboardInterrupt):
+            fetch.fetch([ID], lambda _: None)
+    told: list[str] = []
+    fetch.fetch([ID], told.append)
+    assert told[1] == f"{ID} fetched at commit {COMMIT}: {folder}"
+    assert files_of(folder) == WANTED
+    assert (folder / "vocab.txt").read_text() == "a"
+
+
 def test_an_export_is_taken_where_there_are_no_weights(hub):
     del hub.files["model.safetensors"]
     (folder,) = fetch.fetch([ID], lambda _: None)
@@ -375,7 +470,7 @@ def test_the_commands_know_what_a_configuration_needs(hub, no_models, tmp_path):
 
 
 def test_a_configuration_with_folders_needs_nothing_fetched(hub, tmp_path):
-    (tmp_path / "hookrag.toml").write_text(CONFIG.replace(f"{ID}@refs/pr/1", "published").replace(ID, "published"))
+    (tmp_path / "hookrag.toml").write_text(CONFIG.replace(f"{ID}@refs/pr/1", "./published").replace(ID, "published"))
     result = CliRunner().invoke(commands.models, ["fetch"])
     assert (result.exit_code, result.output, hub.asked) == (
         0,
@@ -383,5 +478,5 @@ def test_a_configuration_with_folders_needs_nothing_fetched(hub, tmp_path):
         [],
     )
     assert f"  in {tmp_path / 'published'}\n" in CliRunner().invoke(commands.models, ["list"]).output
-    told = CliRunner().invoke(commands.models, ["verify", "published"]).output
-    assert told == f"published: nothing to compare with: it was not fetched by hookrag ({tmp_path / 'published'})\n"
+    told = CliRunner().invoke(commands.models, ["verify", "./published"]).output
+    assert told == f"./published: nothing to compare with: it was not fetched by hookrag ({tmp_path / 'published'})\n"

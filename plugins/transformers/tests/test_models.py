@@ -1,15 +1,45 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from hookrag_transformers.models import KNOWN, ModelError, locate, models_folder
 
 
-def test_a_folder_comes_first(tmp_path):
-    model = locate(str(tmp_path))
-    assert (model.name, model.folder, model.read("config.json")) == (tmp_path.name, tmp_path, {})
+def test_a_folder_is_written_as_one(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for text in (str(tmp_path / "mine"), "./mine", "~/mine", Path("mine")):
+        model = locate(text)
+        assert (model.name, model.folder, model.read("config.json")) == ("mine", tmp_path / "mine", {})
+    with pytest.raises(ModelError) as raised:
+        locate("./other")
+    assert str(raised.value) == (
+        f"model ./other: there is no folder {tmp_path}/other; a configuration's paths are relative to its file"
+    )
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "acme/tiny", "mine"])
+def test_what_a_name_stands_for_does_not_depend_on_the_current_folder(no_models, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=f"; the folder here is ./{name}$"):
+        locate(name)
+    (no_models / name).mkdir(parents=True)
+    (no_models / name / "model.safetensors").touch()
+    assert locate(name).folder == no_models / name
+
+
+def test_an_empty_name():
+    with pytest.raises(ModelError) as raised:
+        locate("")
+    assert str(raised.value) == (
+        "the name of a model is empty: give one that `hookrag models list` shows, owner/name at Hugging Face, or a folder"
+    )
 
 
 def test_an_absent_model_names_the_command_that_gets_it(no_models):
@@ -31,9 +61,9 @@ def test_an_unknown_model_names_the_nearest(no_models):
     )
 
 
-@pytest.mark.parametrize("name", ["../up", "a/../b", "a\\b"])
+@pytest.mark.parametrize("name", ["a/../b", "a\\b"])
 def test_a_name_does_not_leave_the_models_folder(no_models, name):
-    for folder in (no_models.parent / "up", no_models / "a" / "b", no_models / "b", no_models / "a\\b"):
+    for folder in (no_models / "a" / "b", no_models / "b", no_models / "a\\b"):
         folder.mkdir(parents=True)
     with pytest.raises(ModelError, match="is neither a folder nor in"):
         locate(name)
@@ -63,6 +93,21 @@ def test_a_file_that_is_not_json_is_named(tmp_path):
         ModelError, match=f"model {tmp_path.name}: {tmp_path}/config.json is not JSON .*: fetch or copy the model"
     ):
         locate(str(tmp_path)).read("config.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "wrong"),
+    [
+        ("config.json", "[]", "is not an object"),
+        ("modules.json", '{"a": 1}', "is not a list of objects"),
+        ("modules.json", '["a"]', "is not a list of objects"),
+    ],
+)
+def test_a_file_of_another_shape_is_named(tmp_path, file, text, wrong):
+    (tmp_path / file).write_text(text)
+    told = f"model {tmp_path.name}: {tmp_path}/{file} {wrong}: fetch or copy the model again"
+    with pytest.raises(ModelError, match=f"^{re.escape(told)}$"):
+        locate(str(tmp_path)).read(file)
 
 
 def test_the_models_folder(monkeypatch, tmp_path):

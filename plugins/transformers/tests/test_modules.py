@@ -53,6 +53,15 @@ def test_a_layer_after_the_pooling(folder, reference):
     assert component.identity().space != TransformersEmbedder(model=str(folder("mean"))).identity().space
 
 
+def test_a_layer_of_another_width_is_refused_when_the_model_is_opened(tmp_path, sentence_model, safetensors):
+    model = sentence_model(tmp_path / "acme", "dense")
+    weight = np.ones((12, 31), np.float32)
+    safetensors(model / "2_Dense" / "model.safetensors", {"linear.weight": ("F32", [12, 31], weight.tobytes())})
+    with pytest.raises(ModelError) as raised:
+        TransformersEmbedder(model=str(model)).open()
+    assert str(raised.value) == ("model acme: 2_Dense takes 31 numbers and gets 32: fetch or copy the model again")
+
+
 def test_a_layer_in_a_pickle_is_refused(tmp_path, sentence_model):
     model = sentence_model(tmp_path / "acme", "dense")
     os.rename(model / "2_Dense" / "model.safetensors", model / "2_Dense" / "pytorch_model.bin")
@@ -83,6 +92,13 @@ def test_the_first_numbers_of_a_vector(folder, reference):
     assert str(raised.value) == "model mean: dimensions is 33; the model gives vectors of 32 numbers"
     with pytest.raises(ValueError, match=r"^dimensions must be at least 1, got 0$"):
         TransformersEmbedder(model="x", dimensions=0)
+
+
+def test_a_model_that_keeps_the_first_numbers_alone(tmp_path, folder, sentence_model, reference):
+    model = sentence_model(tmp_path / "acme", "mean")
+    (model / "config_sentence_transformers.json").write_text(json.dumps({"truncate_dim": 8}))
+    assert np.abs(embed(model, normalize=True) - reference["module truncated"]).max() < 1e-5
+    assert np.array_equal(embed(model, dimensions=32), embed(folder("mean")))
 
 
 def test_a_router_sends_queries_and_documents_through_their_own_encoders(folder, reference):

@@ -50,8 +50,8 @@ def test_a_bare_transformer_gets_the_mean_and_the_smaller_length(tmp_path):
     ],
 )
 def test_sizes_by_family(tmp_path, config, positions, width):
-    assert positions_of(config) == positions
-    assert width_of(model(tmp_path, config=config)) == width
+    acme = model(tmp_path, config=config)
+    assert (positions_of(acme), width_of(acme)) == (positions, width)
 
 
 def test_dpr_takes_the_first_state_and_the_inner_product(tmp_path):
@@ -167,3 +167,51 @@ def test_a_router_has_a_route_for_each_role(tmp_path):
 def test_a_module_does_not_lead_out_of_the_folder(tmp_path):
     with pytest.raises(ModelError, match=r"a module lies at '\.\./other', outside of"):
         settings_of(model(tmp_path, modules=[module("Transformer", "../other"), module("Pooling")]), "query")
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"])
+def test_the_length_by_each_of_its_names(tmp_path, name):
+    acme = model(tmp_path, **{f"sentence_{name}_config": {"max_seq_length": 64}})
+    assert settings_of(acme, "query").max_tokens == 64
+
+
+def test_the_first_numbers_are_those_that_the_model_keeps(tmp_path):
+    assert settings_of(model(tmp_path), "query").dimensions is None
+    assert settings_of(model(tmp_path, config_sentence_transformers={"truncate_dim": 8}), "query").dimensions == 8
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "told"),
+    [
+        (
+            "config",
+            {"max_position_embeddings": "many"},
+            "config.json has 'many' as max_position_embeddings, which must be a",
+        ),
+        (
+            "sentence_bert_config",
+            {"max_seq_length": "x"},
+            "sentence_bert_config.json has 'x' as max_seq_length, which must",
+        ),
+        (
+            "tokenizer_config",
+            {"model_max_length": True},
+            "tokenizer_config.json has True as model_max_length, which must",
+        ),
+        (
+            "config_sentence_transformers",
+            {"truncate_dim": -1},
+            "config_sentence_transformers.json has -1 as truncate_dim,",
+        ),
+        (
+            "config_sentence_transformers",
+            {"prompts": {"query": None}},
+            "the prompts in config_sentence_transformers.json are",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(tmp_path, file, value, told):
+    with pytest.raises(ModelError) as raised:
+        settings_of(model(tmp_path, **{file: value}), "query")
+    assert str(raised.value).startswith(f"model acme: {told}")
+    assert str(raised.value).endswith("fetch or copy the model again")

@@ -101,3 +101,21 @@ def test_a_token_that_must_end_every_text(path, tokenizer):
     assert TextTokenizer(path, closing="[MASK]").specials == tokenizer.specials + 1
     # One that the tokenizer puts there anyway is not doubled.
     assert TextTokenizer(path, closing="[SEP]").singles(["bread"], 8).ids[0].tolist() == plain.tolist()
+
+
+def test_a_closing_token_that_the_tokenizer_lacks(path):
+    with pytest.raises(ModelError) as raised:
+        TextTokenizer(path, closing="</nothere>")
+    assert str(raised.value) == (
+        f"{path} has no token '</nothere>', which tokenizer_config.json wants at the end of every text (add_eos_token): "
+        "fetch or copy the model again"
+    )
+
+
+def test_a_tokenizer_that_is_cut_off(path, tmp_path):
+    cut = tmp_path / "tokenizer.json"
+    cut.write_text(path.read_text()[:1000])
+    with pytest.raises(
+        ModelError, match=rf"^{cut} is cut off or not a tokenizer \(.*\): fetch or copy the model again$"
+    ):
+        TextTokenizer(cut)

@@ -63,9 +63,9 @@ class CrossEncoder:
         return [str(self._model)]
 
     def open(self) -> None:
-        """Find the model, make its graph on the first use of it, and load it. Raises ModelError."""
-        model = locate(str(self._model))
-        positions = positions_of(model.read("config.json"))
+        """Find the model, make its graph on the first use of it, load it, and try it on one pair. Raises ModelError."""
+        model = locate(self._model)
+        positions = positions_of(model)
         tokenizer = TextTokenizer(tokenizer_of(model))
         least = tokenizer.pair_specials + 4
         if not least <= self._max_tokens <= positions:
@@ -76,8 +76,12 @@ class CrossEncoder:
         place = place_of(model, self._wanted)
         checkpoint = checkpoint_of(model, place.backend)
         session = load(checkpoint, "scores", place, self._wanted)
+        ((_, logits, _),) = session.run(tokenizer.pairs(["a"], ["a"], [(0, 0)], self._max_tokens), 1)
+        if logits.shape not in ((1,), (1, 1)):
+            raise ModelError(f"model {model.name} gives {logits.size} scores a pair: choose a model with one label")
         numbers = "" if self._dtype == "float32" else f" in {self._dtype}"
-        kind = ScoreKind("logit", f"cross-encoder {checkpoint.weights[:16]} at {self._max_tokens} tokens{numbers}")
+        files = "-".join(digest[:16] for digest in (checkpoint.weights, checkpoint.config) if digest)
+        kind = ScoreKind("logit", f"cross-encoder {files} at {self._max_tokens} tokens{numbers}")
         self._opened = _Opened(model, tokenizer, place, session, kind)
 
     def close(self) -> None:
@@ -95,12 +99,8 @@ class CrossEncoder:
             order[at] = places.setdefault(pair, len(places))
         sequences = parts.tokenizer.pairs(list(queries), list(passages), list(places), self._max_tokens)
         note(distinct=len(places), runs_on=str(parts.place), **sequences.facts)
-        scores = np.empty(len(places), dtype=np.float32)
+        scores = np.zeros(len(places), dtype=np.float32)  # that of a pair without any token
         for chosen, logits, _ in parts.session.run(sequences, self._batch_tokens or parts.place.batch_tokens):
-            if logits.shape[1:] not in ((), (1,)):
-                raise ModelError(
-                    f"model {parts.model.name} gives {logits.shape[-1]} scores a pair: choose a model with one label"
-                )
             scores[chosen] = logits.reshape(len(chosen))
         if not np.isfinite(scores).all():
             raise ModelError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +25,11 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
     "relu": "relu",
 }
+
+# What a config.json says of itself, of training and of generating: no number of a vector or a score depends on it.
+_NOTES = frozenset(
+    ("_name_or_path", "_commit_hash", "architectures", "dtype", "gradient_checkpointing", "id2label", "label2id")
+) | {"torch_dtype", "transformers_version", "use_cache"}
 
 # Rewrites of published names into BERT's, applied in order; the prefix of a checkpoint depends on its head.
 _COMMON = (
@@ -77,13 +84,43 @@ def architecture_of(config: Mapping[str, Any], where: str) -> Architecture:
     name = str(config.get("activation" if distil else "hidden_act", "gelu"))
     if name not in _ACTIVATIONS:
         raise ModelError(f"{where}: the activation {name!r} is not supported; supported are {', '.join(_ACTIVATIONS)}")
+    epsilon = 1e-12 if distil else config.get("layer_norm_eps", 1e-12)
+    if not isinstance(epsilon, float | int):
+        raise ModelError(
+            f"{where}: config.json has {epsilon!r} as layer_norm_eps, which must be a number: fetch or copy the model again"
+        )
     return Architecture(
-        layers=int(config["n_layers" if distil else "num_hidden_layers"]),
-        heads=int(config["n_heads" if distil else "num_attention_heads"]),
-        epsilon=1e-12 if distil else float(config.get("layer_norm_eps", 1e-12)),
+        layers=whole(config, "n_layers" if distil else "num_hidden_layers", f"{where}: config.json"),
+        heads=whole(config, "n_heads" if distil else "num_attention_heads", f"{where}: config.json"),
+        epsilon=float(epsilon),
         activation=_ACTIVATIONS[name],
         pooler="relu" if distil else "tanh",
     )
+
+
+def whole(config: Mapping[str, Any], key: str, where: str, default: int | None = None) -> int:
+    """The whole number that a settings file has under a key, or else the default. Raises ModelError for anything other."""
+    value = config.get(key)
+    if value is None and default is not None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
+        told = f"has {value!r} as {key}" if key in config else f"lacks {key}"
+        raise ModelError(f"{where} {told}, which must be a whole number: fetch or copy the model again")
+    return int(value)
+
+
+def decided_by(config: Mapping[str, Any]) -> str:
+    """The sha256 of what a config.json decides about vectors and scores, beside the weights.
+
+    Of a family that a graph can be built for these are the few facts that go into it, of any other all but its notes.
+    """
+    try:
+        shape = asdict(architecture_of(config, ""))
+    except ModelError:
+        facts = {key: value for key, value in config.items() if key not in _NOTES}
+    else:
+        facts = {**shape, "model_type": config["model_type"], "pad_token_id": config.get("pad_token_id")}
+    return sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def refuse_other_code(config: Mapping[str, Any], where: str) -> None:
@@ -114,7 +151,7 @@ def canonical(tensors: Mapping[str, Floats], config: Mapping[str, Any]) -> dict[
         raise ModelError(f"the weights hold no {words} and {positions} but {', '.join(sorted(named)[:3])}, ...")
     if family in _ROBERTA:
         # RoBERTa counts positions from the one after that of padding.
-        named[positions] = named[positions][int(config.get("pad_token_id", 1)) + 1 :]
+        named[positions] = named[positions][whole(config, "pad_token_id", "config.json", 1) + 1 :]
     # Batches are padded to multiples of 8, which may reach past the last position; what is there is masked.
     missing = -len(named[positions]) % 8
     named[positions] = np.pad(named[positions], ((0, missing), (0, 0))) if missing else named[positions]

@@ -17,7 +17,7 @@ from hookrag_transformers.checkpoint import Backend, Checkpoint, checkpoint_of
 from hookrag_transformers.graph import Head
 from hookrag_transformers.models import Model, ModelError
 from hookrag_transformers.prepare import graph_of
-from hookrag_transformers.runtime import Runs, Session, default_threads, shared
+from hookrag_transformers.runtime import MAX_THREADS, Runs, Session, default_threads, shared
 
 BackendChoice = Literal["auto", "onnx", "torch"]
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -64,8 +64,8 @@ class Wanted:
             raise ValueError(
                 f"device must be one of auto, cpu, cuda, cuda:1 (or another number), mps, got {self.device!r}"
             )
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}")
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"threads must be in [1, {MAX_THREADS}], got {self.threads}")
         if self.backend == "onnx" and self.device not in ("auto", "cpu"):
             raise ValueError(
                 f'backend "onnx" runs on the cpu, got device {self.device!r}: use backend "torch" or "auto"'
@@ -104,10 +104,11 @@ def load(checkpoint: Checkpoint, head: Head, place: Place, wanted: Wanted) -> Ru
     threads = wanted.threads or default_threads()
     if place.backend == "onnx":
         graph = graph_of(checkpoint, head)
-        return shared((graph, threads), lambda: Session(graph, threads))
+        gives: Literal["states", "scores"] = "scores" if head == "scores" else "states"
+        return shared((graph, threads, gives), lambda: Session(graph, threads, gives))
     from hookrag_transformers.network import Network
 
-    key = (checkpoint.model.folder, checkpoint.weights, head, place.device, wanted.dtype, threads)
+    key = (checkpoint.model.folder, checkpoint.weights, checkpoint.config, head, place.device, wanted.dtype, threads)
     return shared(key, lambda: Network(checkpoint, head, place.device, wanted.dtype, threads))
 
 

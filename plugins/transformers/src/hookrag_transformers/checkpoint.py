@@ -1,7 +1,7 @@
 """The files of a model that are read: which weights, in which form, and the sha256 of all of them.
 
 Weights are used in this order: `model.safetensors` or its shards, and an ONNX file with dynamically quantised weights
-(`model.onnx`, `onnx/model.onnx`), which are made float32 again. A float32 ONNX file is run as it is.
+(`onnx/model.onnx`, `model.onnx`), which are made float32 again. A float32 ONNX file is run as it is.
 
 Why quantised files are not run as they are: dynamic quantisation takes the range of the activations from the whole batch,
 so that a text's result depends on its neighbours, and where integers saturate depends on the processor. Run one text at a
@@ -22,25 +22,27 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from hookrag_transformers.architecture import Floats, architecture_of
+from hookrag_transformers.architecture import Floats, architecture_of, decided_by
 from hookrag_transformers.files import replace_file, sha256_of
-from hookrag_transformers.models import Model, ModelError, models_folder
+from hookrag_transformers.models import EXPORTS, Model, ModelError, models_folder
 from hookrag_transformers.weights import dequantised, is_quantised, read_safetensors
 
 Backend = Literal["onnx", "torch"]
 Form = Literal["safetensors", "quantised", "export"]
-_EXPORTS = ("model.onnx", "onnx/model.onnx")
 _INDEX = "model.safetensors.index.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The weights of a model that one backend reads: the files, what they hold, and their sha256."""
+    """The weights of a model that one backend reads: the files, what they hold, their sha256, and that of what config.json
+    decides beside them ("" for an export, which has that in itself).
+    """
 
     model: Model
     files: tuple[Path, ...]
     form: Form
     weights: str
+    config: str
 
 
 def checkpoint_of(model: Model, backend: Backend) -> Checkpoint:
@@ -48,7 +50,7 @@ def checkpoint_of(model: Model, backend: Backend) -> Checkpoint:
     found = list(_forms(model))
     if not found:
         raise ModelError(
-            f"model {model.name}: {model.folder} has none of model.safetensors, {', '.join(_EXPORTS)}; "
+            f"model {model.name}: {model.folder} has none of model.safetensors, {', '.join(EXPORTS)}; "
             "weights in pickles (pytorch_model.bin) are not read: save the model as safetensors"
         )
     form, files = found[0]
@@ -60,15 +62,14 @@ def checkpoint_of(model: Model, backend: Backend) -> Checkpoint:
             f"model {model.name}: {model.folder} has its weights in {files[0].name} only, which torch does not run: "
             'save the model as safetensors, or use backend = "onnx"'
         )
-    return Checkpoint(model, files, form(), digest_of(model, files))
+    config = "" if form() == "export" else decided_by(model.read("config.json"))
+    return Checkpoint(model, files, form(), digest_of(model, files), config)
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Floats]:
     """The float32 weights by the names that they have in their file."""
     if checkpoint.form == "quantised":
-        import onnx
-
-        return dequantised(onnx.load(checkpoint.files[0]).graph)
+        return dequantised(_onnx_graph(checkpoint.files[0], external=True))
     tensors: dict[str, Floats] = {}
     for file in checkpoint.files:
         tensors.update(read_safetensors(file))
@@ -100,7 +101,13 @@ def kept_folder(model: Model) -> Path:
             if os.access(beside, os.W_OK):
                 return beside
     elsewhere = models_folder() / ".graphs" / sha256(str(model.folder).encode()).hexdigest()[:16]
-    elsewhere.mkdir(parents=True, exist_ok=True)
+    try:
+        elsewhere.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(
+            f"model {model.name}: what is made of it can be written neither to {beside} nor to {elsewhere} ({error.strerror}): "
+            "set HOOKRAG_MODELS to a folder that can be written"
+        ) from error
     return elsewhere
 
 
@@ -110,7 +117,10 @@ def _forms(model: Model) -> Iterator[tuple[Callable[[], Form], tuple[Path, ...]]
     if whole.is_file():
         yield lambda: "safetensors", (whole,)
     elif (model.folder / _INDEX).is_file():
-        shards = tuple(model.folder / name for name in sorted(set(model.read(_INDEX)["weight_map"].values())))
+        told = model.read(_INDEX).get("weight_map")
+        if not isinstance(told, dict) or not told:
+            raise ModelError(f"model {model.name}: {_INDEX} has no weight_map: fetch or copy the model again")
+        shards = tuple(model.folder / str(name) for name in sorted(set(told.values())))
         missing = [shard.name for shard in shards if not shard.is_file()]
         if missing:
             raise ModelError(
@@ -118,7 +128,7 @@ def _forms(model: Model) -> Iterator[tuple[Callable[[], Form], tuple[Path, ...]]
                 "fetch or copy the model again"
             )
         yield lambda: "safetensors", shards
-    for name in _EXPORTS:
+    for name in EXPORTS:
         path = model.folder / name
         if path.is_file():
             data = sorted(path.parent.glob(f"{path.name}_data*"))  # what is too large for one file
@@ -138,9 +148,18 @@ def _is_built(model: Model) -> bool:
 
 
 def _is_quantised_file(path: Path) -> bool:
+    return is_quantised(_onnx_graph(path, external=False))
+
+
+def _onnx_graph(path: Path, *, external: bool) -> Any:
     import onnx
 
-    return is_quantised(onnx.load(path, load_external_data=False).graph)
+    try:
+        return onnx.load(path, load_external_data=external).graph
+    except Exception as error:
+        raise ModelError(
+            f"{path} is cut off or not an ONNX file ({type(error).__name__}: {error}): fetch or copy the model again"
+        ) from error
 
 
 def _remembered(model: Model, path: Path, fact: str, find: Callable[[Path], str | bool]) -> str | bool:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from hookrag_transformers.fetch import fetch, is_intact
-from hookrag_transformers.hub import damaged, manifest_of
-from hookrag_transformers.models import KNOWN, Model, ModelError, locate, models_folder, packaged
+from hookrag_transformers.fetch import fetch
+from hookrag_transformers.hub import differing, manifest_of
+from hookrag_transformers.models import KNOWN, Model, ModelError, hub_name, locate, models_folder, packaged
 from hookrag_transformers.needed import config_file, models_of
 
 
@@ -82,10 +82,13 @@ def verify_command(names: tuple[str, ...], config: Path | None) -> None:
             if name in needed:
                 raise click.ClickException(str(error)) from error
             continue
-        verdict = _verdict(model)
+        try:
+            verdict = _verdict(name, model)
+        except ModelError as error:
+            raise click.ClickException(str(error)) from error
         click.echo(f"{name}: {verdict} ({model.folder})")
         if verdict.startswith("DAMAGED"):
-            wrong.append(name)
+            wrong.append(_fetched_as(name, model) or name)
     if wrong:
         raise click.ClickException(f"damaged: fetch again with `hookrag models fetch {' '.join(wrong)}`")
 
@@ -107,11 +110,19 @@ def _needed(config: Path | None) -> list[str]:
         except ModelError:
             absent.append(name)
             continue
-        if models_folder() in model.folder.parents:
-            absent.append(name)  # fetched by us: seen to be whole, and fetched again if it is not
+        fetched = _fetched_as(name, model)
+        if fetched is not None:
+            absent.append(fetched)  # seen to be whole, and fetched again if it is not
         else:
             click.echo(f"{name} is there: {model.folder}")
     return absent
+
+
+def _fetched_as(name: str, model: Model) -> str | None:
+    """The name that the model in this folder is fetched by; None where it is not one of ours."""
+    key = next((key for key in KNOWN if model.folder == models_folder() / key), None)
+    at_hub = hub_name(name)
+    return key or (name if at_hub is not None and model.folder == at_hub.folder else None)
 
 
 def _place(name: str) -> str:
@@ -127,15 +138,19 @@ def _place(name: str) -> str:
     if model.borrowed:
         return "in Hugging Face's cache"
     manifest = manifest_of(model.folder)
-    return f"fetched at commit {manifest['commit']}" if manifest else f"in {model.folder}"
+    if "commit" in manifest:
+        return f"fetched at commit {manifest['commit']}"
+    return "fetched" if manifest else f"in {model.folder}"
 
 
-def _verdict(model: Model) -> str:
-    """What the sha256 of the model's files say, where they are known."""
-    known = next((one for name, one in KNOWN.items() if model.name in (name, one.id)), None)
-    if manifest_of(model.folder):
-        wrong = damaged(model.folder)
-        return f"DAMAGED: {', '.join(wrong)}" if wrong else "intact"
-    if known is not None and (model.folder / known.weights).is_file():
-        return "intact" if is_intact(known, model.folder) else f"DAMAGED: {known.weights}"
-    return "nothing to compare with: it was not fetched by hookrag"
+def _verdict(name: str, model: Model) -> str:
+    """What the sha256 of the files of the model that was named say, where they are known."""
+    known = next((one for key, one in KNOWN.items() if name in (key, one.id)), None)
+    manifest = {} if model.borrowed else manifest_of(model.folder)
+    came = dict(manifest.get("files", {}))
+    if known is not None and "commit" not in manifest and (model.folder / known.weights).is_file():
+        came[known.weights] = known.sha256
+    if not came:
+        return "nothing to compare with: it was not fetched by hookrag"
+    wrong = differing(model.folder, came)
+    return f"DAMAGED: {', '.join(wrong)}" if wrong else "intact"

@@ -95,9 +95,9 @@ class TransformersEmbedder:
 
     def open(self) -> None:
         """Find the models and load them, with a `query_model` each when its role is first asked for. Raises ModelError."""
-        model = locate(str(self._model))
+        model = locate(self._model)
         document = self._made(model, "document")
-        asked = model if self._query_model is None else locate(str(self._query_model))
+        asked = model if self._query_model is None else locate(self._query_model)
         query = self._made(asked, "query", document)
         if query.dimensions != document.dimensions:
             raise ModelError(
@@ -156,7 +156,6 @@ class TransformersEmbedder:
             model,
             settings,
             self._wanted,
-            dimensions=self._dimensions,
             batch_tokens=self._batch_tokens,
             beside=other,
         )
@@ -165,6 +164,7 @@ class TransformersEmbedder:
         return replace(
             own,
             max_tokens=own.max_tokens if self._max_tokens is None else self._max_tokens,
+            dimensions=own.dimensions if self._dimensions is None else self._dimensions,
             normalize=own.normalize if self._normalize is None else self._normalize,
             prefix=own.prefix if prefix is None else prefix,
         )
@@ -173,4 +173,6 @@ class TransformersEmbedder:
         if self._opened is None:
             self.open()
         assert self._opened is not None
+        if role not in self._opened:
+            raise ValueError(f"role must be query or document, got {role!r}")
         return self._opened[role]

@@ -35,7 +35,6 @@ class Encoder:
         settings: Settings,
         wanted: Wanted,
         *,
-        dimensions: int | None,
         batch_tokens: int | None,
         beside: Encoder | None = None,
     ) -> None:
@@ -49,7 +48,7 @@ class Encoder:
             if beside is not None and beside._read == read
             else TextTokenizer(read[0], lower=read[1], cut_from=read[2], closing=read[3])
         )
-        positions = positions_of(part.read("config.json"))
+        positions = positions_of(part)
         if not self.tokenizer.specials < settings.max_tokens <= positions:
             raise ModelError(
                 f"model {model.name}: max_tokens is {settings.max_tokens}; it must be more than the {self.tokenizer.specials} "
@@ -62,13 +61,20 @@ class Encoder:
                 f"tokens take {settings.max_tokens - self.room}: shorten the prefix or raise max_tokens"
             )
         self._layers = [dense_of(model, path) for path in settings.dense]
-        width = len(self._layers[-1].weight) if self._layers else width_of(part)
-        if dimensions is not None and dimensions > width:
+        width = self._states_width = width_of(part)
+        for path, layer in zip(settings.dense, self._layers, strict=True):
+            if layer.weight.shape[1] != width or layer.bias.shape != (len(layer.weight),):
+                raise ModelError(
+                    f"model {model.name}: {path} takes {layer.weight.shape[1]} numbers and gets {width}: fetch or copy the "
+                    "model again"
+                )
+            width = len(layer.weight)
+        if settings.dimensions is not None and settings.dimensions > width:
             raise ModelError(
-                f"model {model.name}: dimensions is {dimensions}; the model gives vectors of {width} numbers"
+                f"model {model.name}: dimensions is {settings.dimensions}; the model gives vectors of {width} numbers"
             )
         self._full_width = width
-        self.dimensions = dimensions or width
+        self.dimensions = settings.dimensions or width
         self.place = place_of(part, wanted)
         self._checkpoint = checkpoint_of(part, self.place.backend)
         self._wanted = wanted
@@ -82,11 +88,23 @@ class Encoder:
         return self.settings.max_tokens - self.tokenizer.specials - self._prefix_tokens
 
     def load(self) -> Runs:
-        """The weights, loaded once."""
+        """The weights, loaded once and tried on one text. Raises ModelError where that gives no states of the right width."""
         with self._loading:
             if self._session is None:
                 head: Head = "first" if self.settings.pooling == "cls" and self.settings.pooled_prefix else "tokens"
-                self._session = load(self._checkpoint, head, self.place, self._wanted)
+                session = load(self._checkpoint, head, self.place, self._wanted)
+                ((_, states, _),) = session.run(self.tokenizer.singles(["a"], self.settings.max_tokens), 1)
+                if states.ndim != 3:
+                    raise ModelError(
+                        f"model {self.model.name}: {self._checkpoint.files[0]} gives an array {list(states.shape)} for a text, "
+                        "where a state for each token belongs: save the model as safetensors, or export it without its pooling"
+                    )
+                if states.shape[2] != self._states_width:
+                    raise ModelError(
+                        f"model {self.model.name}: {self._checkpoint.files[0]} gives states of {states.shape[2]} numbers, "
+                        f"where config.json says {self._states_width}: fetch or copy the model again"
+                    )
+                self._session = session
             return self._session
 
     def identity(self) -> dict[str, Value]:
@@ -106,6 +124,11 @@ class Encoder:
             "numbers": NUMBERS[self._wanted.dtype],
             "prefix": settings.prefix,
         }
+        # An export says these itself, and most models have no token that closes a text.
+        if self._checkpoint.config:
+            facts["config"] = self._checkpoint.config
+        if self._read[3] is not None:
+            facts["closing"] = self._read[3]
         if self._layers:
             facts["dense"] = digest_of(model, [layer.file for layer in self._layers])
         return facts
@@ -115,6 +138,7 @@ class Encoder:
         facts = self.identity()
         parts = [
             facts["weights"],
+            facts.get("config"),
             facts.get("dense"),
             facts["pooling"],
             "normalized" if facts["normalized"] else "as is",
@@ -124,19 +148,21 @@ class Encoder:
         return "/".join(["transformers", *(str(part) for part in parts if part is not None)])
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32[n, dimensions]; what is over the window is cut off. Notes what was read, what was cut, and where it ran."""
+        """float32[n, dimensions]; what is over the window is cut off. Notes what was read, what was cut, and where it ran.
+
+        A text of no tokens at all, where the tokenizer puts none around it, counts as one whose pooled state is zero.
+        """
         session, settings = self.load(), self.settings
         sequences = self.tokenizer.singles([settings.prefix + text for text in texts], settings.max_tokens)
         note(runs_on=str(self.place), **sequences.facts)
-        made = np.empty((len(texts), self._full_width), dtype=np.float32)
+        made = np.zeros((len(texts), self._states_width), dtype=np.float32)
         pool = POOLINGS[settings.pooling]
         # The prompt and what stands before it are left out, as sentence-transformers does; one token is always left.
         skipped = 0 if settings.pooled_prefix or not settings.prefix else self.tokenizer.before + self._prefix_tokens
         for chosen, states, lengths in session.run(sequences, self._batch_tokens):
-            pooled = pool(states, lengths, np.minimum(skipped, lengths - 1))
-            for layer in self._layers:
-                pooled = layer(pooled)
-            made[chosen] = pooled
+            made[chosen] = pool(states, lengths, np.minimum(skipped, lengths - 1))
+        for layer in self._layers:
+            made = layer(made)
         made = made[:, : self.dimensions]
         return l2_normalised(made) if settings.normalize else np.ascontiguousarray(made)
 
@@ -147,4 +173,9 @@ def _closing(part: Model) -> str | None:
     if config.get("add_eos_token") is not True:
         return None
     token = config.get("eos_token")
-    return token.get("content") if isinstance(token, dict) else token
+    token = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(token, str):
+        raise ModelError(
+            f"model {part.name}: tokenizer_config.json has add_eos_token and no eos_token: fetch or copy the model again"
+        )
+    return token

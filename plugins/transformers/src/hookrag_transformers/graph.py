@@ -134,6 +134,12 @@ def write_graph(weights: Mapping[str, Floats], shape: Architecture, head: Head, 
 def _encoder(graph: _Graph, shape: Architecture, *, first_only: bool) -> str:
     names = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
     tables = [graph.given(f"embeddings.{name}") for name in (*names, "LayerNorm.weight", "LayerNorm.bias")]
+    width = graph.weight("embeddings.word_embeddings.weight").shape[1]
+    if not shape.heads or width % shape.heads:
+        raise ModelError(
+            f"states of {width} numbers cannot be shared among {shape.heads} heads: the file is not the one that its "
+            "config.json describes"
+        )
     states = graph.add(
         "EmbedLayerNormalization",
         ["input_ids", "token_type_ids", *tables],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -16,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from hookrag import HookragError
+
+from hookrag_transformers.files import json_of
 
 
 class ModelError(HookragError):
@@ -110,7 +111,10 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
 """The models that `hookrag models fetch` gets out of packages, by name."""
 
 MANIFEST = "hookrag.json"
-"""The file in the folder of a model from Hugging Face that names its commit and the sha256 of every file."""
+"""The file in the folder of a fetched model that names the sha256 of every file, and the commit if Hugging Face has it."""
+
+EXPORTS = ("onnx/model.onnx", "model.onnx")
+"""Where a model's float32 graph for ONNX Runtime lies, the first that is there counting."""
 
 _ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w.-]+(/[\w.-]+)*))?", re.ASCII)
 
@@ -163,16 +167,14 @@ class Model:
         return Model(self.name, self.folder / path, own, self.borrowed)
 
     def read(self, file: str) -> Any:
-        """The JSON value of one of its files; {} where neither the folder nor the table has it."""
+        """The JSON object (the list, of modules.json) of one of its files; {} where neither the folder nor the table has it."""
         path = self.folder / file
         if not path.is_file():
             return self.settings.get(file, {})
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json_of(path)
         except ValueError as error:
-            raise ModelError(
-                f"model {self.name}: {path} is not JSON ({error}): fetch or copy the model again"
-            ) from error
+            raise ModelError(f"model {self.name}: {path} {error}: fetch or copy the model again") from error
 
 
 def models_folder() -> Path:
@@ -200,14 +202,24 @@ def packaged(known: Known) -> Path | None:
     return None
 
 
-def locate(model: str) -> Model:
+def locate(model: str | Path) -> Model:
     """The model of that name, of that Hugging Face id, or in that folder; nothing is downloaded.
 
-    Looked for in this order: a folder, a fetched model, an installed package, Hugging Face's own cache.
+    A Path is a folder, and so is text that is absolute or begins with "." or "~". What another text names does not depend on
+    the current folder: it is looked for as a fetched model, in an installed package, and in Hugging Face's own cache.
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return Model(folder.name, folder.absolute())
+    if isinstance(model, Path) or model.startswith((".", "~")) or Path(model).is_absolute():
+        folder = Path(os.path.expanduser(model)).absolute()
+        if not os.path.isdir(folder):
+            raise ModelError(
+                f"model {model}: there is no folder {folder}; a configuration's paths are relative to its file"
+            )
+        return Model(folder.name, folder)
+    if not model:
+        raise ModelError(
+            "the name of a model is empty: give one that `hookrag models list` shows, owner/name at Hugging Face, or a folder"
+        )
+    here = f"; the folder here is ./{model}" if os.path.isdir(model) else ""
     known = KNOWN.get(model)
     fetched = models_folder() / model
     if known is not None:
@@ -218,21 +230,21 @@ def locate(model: str) -> Model:
             return Model(model, inside, known.settings)
         raise ModelError(
             f"model {model} is not on this machine: looked in {models_folder()} and for the package {known.requirement}; "
-            f"get it with `hookrag models fetch {model}`"
+            f"get it with `hookrag models fetch {model}`{here}"
         )
     name = hub_name(model)
     if name is not None:
-        return _at_hub(name)
+        return _at_hub(name, here)
     if _is_name(model) and fetched.is_dir():
         return Model(model, fetched)
     near = get_close_matches(model, KNOWN, 1)
     raise ModelError(
         f"model {model!r} is neither a folder nor in {models_folder()}, nor one of the names that can be fetched "
-        f"({', '.join(KNOWN)}, or owner/name at Hugging Face){f'; did you mean {near[0]!r}?' if near else ''}"
+        f"({', '.join(KNOWN)}, or owner/name at Hugging Face){f'; did you mean {near[0]!r}?' if near else here}"
     )
 
 
-def _at_hub(name: HubName) -> Model:
+def _at_hub(name: HubName, here: str) -> Model:
     if name.folder.is_dir():
         return Model(str(name), name.folder)
     if name.revision is None:
@@ -246,7 +258,7 @@ def _at_hub(name: HubName) -> Model:
         return Model(str(name), cached, borrowed=True)
     raise ModelError(
         f"model {name} is not on this machine: looked in {models_folder()} and in Hugging Face's cache; "
-        f"get it with `hookrag models fetch {name}`"
+        f"get it with `hookrag models fetch {name}`{here}"
     )
 
 

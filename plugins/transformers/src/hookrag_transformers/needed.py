@@ -27,7 +27,8 @@ def models_of(config: Path) -> list[str]:
     except (OSError, ValueError) as error:
         raise ConfigError([f"{config}: cannot be read: {error}"]) from error
     found: dict[str, None] = {}
-    for name in tables or ["default"]:
+    # What is no table is refused by the core, which says where it stands.
+    for name in tables if tables and isinstance(tables, dict) else ["default"]:
         with Pipeline.from_config(config, pipeline=name) as pipeline:
             for part in pipeline.components:
                 offered = getattr(part.instance.component, "models", None)

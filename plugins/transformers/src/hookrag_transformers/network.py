@@ -30,7 +30,17 @@ class Network:
 
         self._where = f"model {checkpoint.model.name}"
         with _quiet():
-            network = _loaded(checkpoint, head, getattr(torch, dtype))
+            try:
+                network = _loaded(checkpoint, head, getattr(torch, dtype))
+            except ModelError:
+                raise
+            except (
+                Exception
+            ) as error:  # of safetensors, torch and transformers, for files that are not what they should be
+                raise ModelError(
+                    f"{self._where}: transformers cannot load {checkpoint.files[0]} with its config.json "
+                    f"({type(error).__name__}: {error}): fetch or copy the model again"
+                ) from error
         self._network = network.to(device).eval()
         self._first = head == "first"
         self._scores = head == "scores"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from hookrag_transformers.models import ModelError
 from hookrag_transformers.tokens import Sequences
 
+MAX_THREADS = 1024
 _STEP = 8
+_OUTPUTS = {"states": ("states", "last_hidden_state", "token_embeddings"), "scores": ("scores", "logits")}
 
 
 def default_threads() -> int:
-    """OMP_NUM_THREADS where it is set, else the processors that this process may use."""
+    """OMP_NUM_THREADS where it is set, up to 1024, else the processors that this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+        return min(int(wanted), MAX_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -37,12 +39,15 @@ def default_threads() -> int:
 def batches(lengths: Sequence[int], budget: int) -> Iterator[tuple[int, list[int]]]:
     """(padded length, indices) of each batch, longest first; a batch has at most `budget` padded tokens, or one text.
 
+    What has no tokens is in none.
+
     >>> list(batches([3, 20, 8, 5], 16))
     [(24, [1]), (8, [0, 2]), (8, [3])]
     """
     groups: dict[int, list[int]] = {}
     for index, length in enumerate(lengths):
-        groups.setdefault(-(-length // _STEP) * _STEP, []).append(index)
+        if length:
+            groups.setdefault(-(-length // _STEP) * _STEP, []).append(index)
     for padded in sorted(groups, reverse=True):
         group, size = groups[padded], max(1, budget // padded)
         for start in range(0, len(group), size):
@@ -55,14 +60,17 @@ class Runs(Protocol):
     def run(
         self, sequences: Sequences, budget: int
     ) -> Iterator[tuple[list[int], NDArray[np.float32], NDArray[np.intp]]]:
-        """(indices, output, lengths) of each batch of at most `budget` padded tokens; every index comes once."""
+        """(indices, output, lengths) of each batch of at most `budget` padded tokens; every index comes once.
+
+        A sequence of no tokens comes in none. Output: float32[n, t, d] of states or float32[n, labels] of scores.
+        """
         ...
 
 
 class Session:
-    """A graph in ONNX Runtime, on the CPU. Safe from several threads."""
+    """A graph in ONNX Runtime, on the CPU: its states of tokens or its scores. Safe from several threads."""
 
-    def __init__(self, graph: Path, threads: int) -> None:
+    def __init__(self, graph: Path, threads: int, gives: Literal["states", "scores"]) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -82,7 +90,10 @@ class Session:
                 disabled_optimizers=["SkipLayerNormFusion"],
             )
         except Exception as error:
-            raise ModelError(f"ONNX Runtime cannot load {graph}: {error}; remove the file and try again") from error
+            raise ModelError(
+                f"ONNX Runtime cannot load {graph}: {error}; remove the file if it lies in .hookrag or .graphs, where it is "
+                "made anew, else fetch or copy the model again"
+            ) from error
         self._types = {
             given.name: np.int64 if given.type == "tensor(int64)" else np.int32 for given in self._session.get_inputs()
         }
@@ -90,8 +101,13 @@ class Session:
         if unknown:
             raise ModelError(f"{graph} wants the inputs {', '.join(sorted(unknown))}, unknown to an encoder of texts")
         names = [output.name for output in self._session.get_outputs()]
-        preferred = ("states", "scores", "last_hidden_state", "token_embeddings", "logits")
-        self._output = next((name for name in preferred if name in names), names[0])
+        known = _OUTPUTS[gives]
+        if not set(known) & set(names):
+            raise ModelError(
+                f"{graph} gives {', '.join(names)}; the {gives} that are read from it are called {' or '.join(known[1:])}: "
+                "export the model anew, or save it as safetensors"
+            )
+        self._output = next(name for name in known if name in names)
 
     def run(
         self, sequences: Sequences, budget: int

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hookrag import Role
 
+from hookrag_transformers.architecture import whole
 from hookrag_transformers.models import Model, ModelError
 from hookrag_transformers.pooling import POOLINGS, Pooling
 
@@ -27,6 +28,12 @@ _POOLING_NAMES: Mapping[str, Pooling] = {
 _MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "Dropout", "Router")
 # Families whose table of positions begins with unused rows up to that of padding.
 _OFFSET = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer", "data2vec-text")
+# What sentence-transformers has called the file of a transformer's length; the first that is there counts.
+_LENGTHS = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+_PUBLISHED = "config_sentence_transformers.json"
 # The prompt of a role is the first of these that a model has.
 _PROMPTS: Mapping[Role, Sequence[str]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
@@ -41,6 +48,7 @@ class Settings:
     transformer: str
     dense: tuple[str, ...]
     max_tokens: int
+    dimensions: int | None
     pooling: Pooling
     pooled_prefix: bool
     normalize: bool
@@ -55,7 +63,8 @@ def settings_of(
 ) -> Settings:
     """The settings in the files of a model for a role, with another pooling or the prompt of another name if they are given.
 
-    Raises ModelError for a module, pooling or prompt that there is not.
+    `dimensions` are the first numbers of a vector, where the model keeps no others. Raises ModelError for a module, pooling or
+    prompt that there is not, and for a value that is of the wrong kind.
 
     Without `modules.json`: mean pooling, no normalisation, as sentence-transformers does with a bare transformer; the
     encoders of DPR (Karpukhin et al. 2020, section 3.1) take the first state and compare by inner product.
@@ -68,12 +77,15 @@ def settings_of(
     own: tuple[Pooling, bool] = ("cls" if dpr else "mean", True)
     if "Pooling" in where:
         own = _pooling(model, where["Pooling"], pooling)
-    sentence, tokenizer = part.read("sentence_bert_config.json"), part.read("tokenizer_config.json")
-    published = model.read("config_sentence_transformers.json")
+    lengths = next((file for file in _LENGTHS if part.read(file)), _LENGTHS[0])
+    sentence = part.read(lengths)
+    tokenizer = part.read("tokenizer_config.json")
+    published = model.read(_PUBLISHED)
     return Settings(
         transformer=transformer,
         dense=tuple(path for kind, path in modules if kind == "Dense"),
-        max_tokens=int(sentence.get("max_seq_length") or default_length(part)),
+        max_tokens=whole(sentence, "max_seq_length", f"model {model.name}: {lengths}", 0) or default_length(part),
+        dimensions=whole(published, "truncate_dim", f"model {model.name}: {_PUBLISHED}", 0) or None,
         pooling=pooling or own[0],
         pooled_prefix=own[1],
         normalize="Normalize" in where,
@@ -86,14 +98,16 @@ def settings_of(
 
 def default_length(model: Model) -> int:
     """The most tokens that both the tokenizer and the table of positions allow."""
-    config, tokenizer = model.read("config.json"), model.read("tokenizer_config.json")
-    return min(positions_of(config), int(tokenizer.get("model_max_length") or 512))
+    tokenizer = model.read("tokenizer_config.json")
+    longest = whole(tokenizer, "model_max_length", f"model {model.name}: tokenizer_config.json", 0) or 512
+    return min(positions_of(model), longest)
 
 
-def positions_of(config: Mapping[str, Any]) -> int:
+def positions_of(model: Model) -> int:
     """How many tokens have a position of their own."""
-    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
-    return positions - int(config.get("pad_token_id", 1)) - 1 if config.get("model_type") in _OFFSET else positions
+    config, where = model.read("config.json"), f"model {model.name}: config.json"
+    positions = whole(config, "max_position_embeddings", where, 0) or whole(config, "n_positions", where, 0) or 512
+    return positions - whole(config, "pad_token_id", where, 1) - 1 if config.get("model_type") in _OFFSET else positions
 
 
 def width_of(model: Model) -> int:
@@ -101,7 +115,7 @@ def width_of(model: Model) -> int:
     config = model.read("config.json")
     for key in ("hidden_size", "dim", "d_model", "n_embd"):
         if key in config:
-            return int(config[key])
+            return whole(config, key, f"model {model.name}: config.json")
     raise ModelError(
         f"model {model.name}: config.json in {model.folder} does not say how wide the model is (hidden_size): "
         "fetch or copy the model again"
@@ -129,7 +143,7 @@ def _route(model: Model, role: Role, modules: Sequence[tuple[str, str]]) -> list
             )
         for module in routes[name]:
             inner = f"{path}/{module}" if path else str(module)
-            taken.append((_kind({"type": router["types"][module]}), inner))
+            taken.append((_kind({"type": (router.get("types") or {}).get(module, "")}), inner))
     for kind, _ in taken:
         if kind not in _MODULES:
             raise ModelError(
@@ -152,6 +166,10 @@ def _route(model: Model, role: Role, modules: Sequence[tuple[str, str]]) -> list
 
 def _prompt(model: Model, published: Mapping[str, Any], role: Role, name: str | None) -> str:
     prompts = published.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise ModelError(
+            f"model {model.name}: the prompts in {_PUBLISHED} are not texts by name: fetch or copy the model again"
+        )
     if name is None:
         default = prompts.get(published.get("default_prompt_name") or "", "")
         return str(next((prompts[one] for one in _PROMPTS[role] if one in prompts), default))

@@ -67,7 +67,12 @@ class TextTokenizer:
         from tokenizers.normalizers import Lowercase
         from tokenizers.normalizers import Sequence as Normalizers
 
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        try:
+            self._tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises no other
+            raise ModelError(
+                f"{path} is cut off or not a tokenizer ({error}): fetch or copy the model again"
+            ) from error
         # A saved tokenizer may carry its training's padding and truncation.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -78,6 +83,11 @@ class TextTokenizer:
         self._cut_from = cut_from
         # A token that must end every text, whether or not the saved tokenizer puts it there.
         end = None if closing is None else self._tokenizer.token_to_id(closing)
+        if closing is not None and end is None:
+            raise ModelError(
+                f"{path} has no token {closing!r}, which tokenizer_config.json wants at the end of every text (add_eos_token): "
+                "fetch or copy the model again"
+            )
         self._single = _template(self._tokenizer.encode("a"), path, 1, end)
         self._pair = _template(self._tokenizer.encode("a", "a"), path, 2, end)
 

@@ -25,12 +25,21 @@ def read_safetensors(path: Path) -> dict[str, Floats]:
     length = int.from_bytes(data[:8].tobytes(), "little")
     if size < 8 or length > size - 8:
         raise ModelError(f"{path} is cut off or not a safetensors file: fetch or copy the model again")
+    try:
+        return _tensors(path, json.loads(data[8 : 8 + length].tobytes()), data[8 + length :])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{path} has a header that is damaged ({type(error).__name__}: {error}): fetch or copy the model again"
+        ) from error
+
+
+def _tensors(path: Path, header: Mapping[str, Any], data: NDArray[np.uint8]) -> dict[str, Floats]:
     tensors = {}
-    for name, entry in json.loads(data[8 : 8 + length].tobytes()).items():
+    for name, entry in header.items():
         if name == "__metadata__":
             continue
         start, end = entry["data_offsets"]
-        raw = data[8 + length + start : 8 + length + end]
+        raw = data[start:end]
         if raw.nbytes != end - start:
             raise ModelError(f"{path} ends inside the tensor {name!r}: fetch or copy the model again")
         if entry["dtype"] in ("F32", "F16", "BF16"):
