@@ -228,7 +228,8 @@ def test_index_and_ef_may_change_and_the_metric_may_not(path, small):
     with pytest.raises(IdentityError) as error:
         made(path, metric="L2")
     assert str(error.value) == (
-        f"{path} was made with metric = 'COSINE', expected 'L2': open it as it was made, or index again into another path"
+        f"{path} was made with metric = 'COSINE', expected 'L2': go back to it, or make the index anew with hookrag reindex "
+        "PATH...; where the store has a `path`, give it another one and run hookrag index --rebuild NAME PATH..."
     )
     assert Faiss(chunker=None, embedder=Dense(), path=path, ef=5).identity() == {"metric": "COSINE"}
     assert Faiss(chunker=None, embedder=Dense(), path=path, metric="L2").dense_kind == ScoreKind(

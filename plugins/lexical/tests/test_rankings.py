@@ -161,13 +161,29 @@ def test_merged_segments_keep_the_lengths_of_fields(tmp_path):
 
 def test_another_set_of_fields_is_refused(tmp_path):
     made(tmp_path, field_rows(5), fields={"text": 1.0, "title": 2.0}).close()
-    for settings, expected in (({}, "None"), ({"fields": {"text": 1.0}}, "'text'")):
+    for settings, expected in (({}, "None"), ({"fields": {"text": 1.0}}, """'["text"]'""")):
         with pytest.raises(IdentityError) as error:
             made(tmp_path, [], **settings)
         assert str(error.value) == (
-            f"{tmp_path} was made with fields = 'context text', expected {expected}: open it as it was made, or index again "
-            "into another path"
+            f"""{tmp_path} was made with fields = '["context", "text"]', expected {expected}: go back to it, or make the """
+            "index anew with hookrag reindex PATH...; where the store has a `path`, give it another one and run hookrag index "
+            "--rebuild NAME PATH..."
         )
+
+
+def test_keys_with_blanks_are_other_fields(tmp_path):
+    one, two = (
+        Lexical(chunker=None, path=tmp_path, fields=dict.fromkeys(names, 1.0)).identity()
+        for names in (["metadata.x", "metadata.y"], ["metadata.x metadata.y"])
+    )
+    assert one != two
+
+
+def test_a_field_without_weight_has_no_matching_terms(tmp_path):
+    rows = [Row(Chunk("a", "d", "ant", 0, 3, "bee"), "", 0)]
+    store = made(tmp_path, rows, fields={"text": 1.0, "title": 0.0})
+    assert scores_of(store, "bee") == {}
+    assert store.matching_terms("bee ant", ["a"]) == [("ant",)]
 
 
 def test_boosts_count_a_word_so_often_and_everything_else_is_text(tmp_path):
@@ -184,7 +200,8 @@ def test_boosts_count_a_word_so_often_and_everything_else_is_text(tmp_path):
     for text in ("ant^-3", "ant^inf", "ant^ 3", "^3 ant", "ant^12345", "(ant^2)", "ant^2x"):
         assert scores_of(store, text) == scores_of(off, text), text
     assert scores_of(off, "ant^3") == pytest.approx(scores_of(off, "ant 3"))
-    assert store.matching_terms("bee^2 ant^3 cat^0", ["x"]) == [("ant",)]
+    assert store.matching_terms("bee^2 3 ant^3 cat^0 2", ["x"]) == [("3", "ant", "2")]
+    assert store.matching_terms("ant^2 2 3^4", ["x"]) == [("ant", "2", "3")]
 
 
 def rm3_twin(scores, texts, query, *, documents, terms, original):
@@ -236,12 +253,17 @@ def test_feedback_is_rm3_over_the_rows_that_match(tmp_path, where):
         ({"b": {"text": 0.5}}, "b must be one number where there are no fields, got a table: name the fields, or one b"),
         ({"fields": {"text": 0.0}}, "fields must give at least one of them a weight above 0, got {'text': 0.0}"),
         ({"fields": {"text": 1, "body": 2}}, "fields has 'body', expected text, title (the chunk's context) or metadata.KEY"),
-        ({"fields": {"text": 1.0, "title": -2.0}}, "fields.context must be a number from 0, got -2.0"),
+        ({"fields": {"text": 1.0, "title": -2.0}}, "fields.title must be a number from 0, got -2.0"),
         ({"fields": {"title": 1.0, "context": 2.0}}, "fields has context and title, which are the same: name one of them"),
         (
             {"fields": {"text": 1.0}, "b": {"title": 0.3}},
-            "b names context, which is no field: fields has text",
+            "b names title, which is no field: fields has text",
         ),
+        (
+            {"fields": {"title": 1.0}, "b": {"title": 0.2, "context": 0.3}},
+            "b has context and title, which are the same: name one of them",
+        ),
+        ({"fields": {"title": 1.0}, "b": {"title": 1.3}}, "b.title must be in [0, 1], got 1.3"),
         ({"fields": {"text": 1.0}, "b": {"text": 1.3}}, "b.text must be in [0, 1], got 1.3"),
         ({"feedback": "rm3", "feedback_terms": 0}, "feedback_terms must be at least 1, got 0"),
         ({"feedback": "rm3", "original_weight": 1.5}, "original_weight must be in [0, 1], got 1.5"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from hookrag import (
     parse_filter,
 )
 from hookrag_lexical import plugin
+from hookrag_lexical.analysis import analyzer
+from hookrag_lexical.columns import PendingTerms
+from hookrag_lexical.fields import Field
 from hookrag_lexical.store import Lexical
 from hookrag_segments import segment, snapshot, writer
 
@@ -254,8 +259,9 @@ def test_another_analyzer_is_refused(path):
     with pytest.raises(IdentityError) as error:
         made(path)
     assert str(error.value) == (
-        f"{path} was made with analyzer = 'unicode', expected 'lucene-english': open it as it was made, or index again into "
-        "another path"
+        f"{path} was made with analyzer = 'unicode', expected 'lucene-english': go back to it, or make the index anew with "
+        "hookrag reindex PATH...; where the store has a `path`, give it another one and run hookrag index --rebuild NAME "
+        "PATH..."
     )
     assert made(path, analyzer="unicode", k1=2.0, b=0.0, norms="lucene").count() == 1
 
@@ -333,6 +339,52 @@ def test_scans_and_filters_go_through_pages(path, monkeypatch):
     store.sync()
     assert [len(page) for page in store.scan()] == [3, 3, 3]
     assert store.count(parse_filter("n >= 3")) == 6
+
+
+BULKY = {
+    "long metadata": (20, lambda at: {"metadata": {"text": f"{at} " * 100_000}}),
+    "much metadata": (1000, lambda at: {"metadata": {f"k{key}": f"v{at}-{key}" for key in range(40)}}),
+    "nested metadata": (100, lambda at: {"metadata": {"list": [{"at": at + key} for key in range(500)]}}),
+    "sources": (100, lambda at: {"sources": tuple(f"{at}-{number:08}" for number in range(500))}),
+    "texts": (1000, lambda at: {"context": f"{at} \U0001f600" * 500}),
+}
+
+
+@pytest.mark.parametrize("kind", BULKY)
+def test_what_stays_in_memory_is_bounded_whatever_is_large(path, kind):
+    count, more = BULKY[kind]
+    rows = [Row(Chunk(str(at), "d", "word", 0, 4, **more(at)), "", 0) for at in range(count)]
+    store = filled(path, *rows, cache_mb=1)
+    assert len(found(store, "word", k=1)) == 1
+    del rows
+    gc.collect()
+    tracemalloc.start()
+    try:
+        assert len(found(store, "word", k=1000)) == count
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1.2 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_new_terms_count_for_the_memory_that_rows_take():
+    pending = PendingTerms(analyzer(["unicode-words"]), [Field("", 1.0, 0.4)], sparse=False)
+    rows = [row(" ".join(f"w{at}x{number}" for number in range(20_000)), str(at)) for at in range(3)]
+    tracemalloc.start()
+    try:
+        counted = sum(map(pending.take, rows))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken / 3 < counted < taken
+
+
+def test_metadata_that_would_come_back_changed_is_refused_beside_its_like_too(path):
+    store = made(path)
+    refused = store.put([row("a", metadata={"t": ["x"]}), row("b", metadata={"t": ("x",)})], version=1)
+    assert refused == {
+        "b": "its metadata would come back changed: JSON has no tuples, NaN or keys that are not strings"
+    }
 
 
 def test_the_plugin_offers_the_store():

@@ -28,6 +28,9 @@ from hookrag_lexical.analysis import Analyzer, Known
 from hookrag_lexical.fields import Field
 from hookrag_lexical.words import pieces
 
+TERM_BYTES = 130
+"""About what a term takes in memory that no row had before."""
+
 SparseRow = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
@@ -134,7 +137,9 @@ class PendingTerms:
     def take(self, row: Row, /) -> int:
         """Keep the row's terms and vector. Raises ItemRejected for a vector that the store does not keep."""
         checked = self._checked_vector(row)
+        before = len(self._terms)
         taken = sum(tokens.take(tokens.field.texts(row.chunk)) for tokens in self._tokens)
+        taken += TERM_BYTES * (len(self._terms) - before)
         self._vectors.append(checked)
         return taken + (0 if checked is None else 16 * len(checked[0]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,8 @@ class Terms:
         self._sparse = sparse
 
     def identity(self) -> Mapping[str, str]:
-        named = " ".join(field.name for field in self._fields)
-        return {**self._chain.identity(), "fields": named} if named else self._chain.identity()
+        named = [field.name for field in self._fields if field.name]
+        return {**self._chain.identity(), **({"fields": json.dumps(named, ensure_ascii=False)} if named else {})}
 
     def pending(self, parts: Sequence[Opened], /) -> PendingTerms:
         return PendingTerms(self._chain, self._fields, sparse=self._sparse)

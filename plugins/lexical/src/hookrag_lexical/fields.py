@@ -46,27 +46,32 @@ def fields_of(weights: dict[str, float] | None, b: float | dict[str, float], def
         if isinstance(b, dict):
             raise ValueError("b must be one number where there are no fields, got a table: name the fields, or one b")
         return (Field("", 1.0, _checked_b("b", b)),)
-    named = {"context" if name == "title" else name: weight for name, weight in weights.items()}
-    if len(named) < len(weights):
-        raise ValueError("fields has context and title, which are the same: name one of them")
+    written, named = _by_field("fields", weights)
     if not any(weight > 0 for weight in named.values()):
         raise ValueError(f"fields must give at least one of them a weight above 0, got {weights}")
-    lengths = dict.fromkeys(named, b) if isinstance(b, float | int) else b
-    unknown = {"context" if name == "title" else name for name in lengths} - named.keys()
-    if unknown:
-        raise ValueError(
-            f"b names {', '.join(sorted(unknown))}, which is no field: fields has {', '.join(sorted(weights))}"
-        )
-    known = {"context" if name == "title" else name: value for name, value in lengths.items()}
     for name, weight in named.items():
         if name not in ("context", "text") and not (name.startswith(METADATA) and len(name) > len(METADATA)):
             raise ValueError(f"fields has {name!r}, expected text, title (the chunk's context) or metadata.KEY")
         if not 0 <= weight < float("inf"):
-            raise ValueError(f"fields.{name} must be a number from 0, got {weight}")
-    return tuple(
-        Field(name, named[name], _checked_b(f"b.{name}" if isinstance(b, dict) else "b", known.get(name, default_b)))
-        for name in sorted(named)
-    )
+            raise ValueError(f"fields.{written[name]} must be a number from 0, got {weight}")
+    if not isinstance(b, dict):
+        return tuple(Field(name, named[name], _checked_b("b", b)) for name in sorted(named))
+    written, own = _by_field("b", b)
+    if unknown := own.keys() - named.keys():
+        raise ValueError(
+            f"b names {', '.join(sorted(written[name] for name in unknown))}, which is no field: fields has "
+            f"{', '.join(sorted(weights))}"
+        )
+    checked = {name: _checked_b(f"b.{written[name]}", value) for name, value in own.items()}
+    return tuple(Field(name, named[name], checked.get(name, default_b)) for name in sorted(named))
+
+
+def _by_field(setting: str, given: dict[str, float]) -> tuple[dict[str, str], dict[str, float]]:
+    """The names of the fields as they were written, and the numbers that were given for them."""
+    written = {"context" if name == "title" else name: name for name in given}
+    if len(written) < len(given):
+        raise ValueError(f"{setting} has context and title, which are the same: name one of them")
+    return written, {field: given[name] for field, name in written.items()}
 
 
 def _checked_b(name: str, b: float) -> float:

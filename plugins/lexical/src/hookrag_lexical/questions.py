@@ -26,10 +26,14 @@ def boosted(chain: Analyzer, text: str) -> dict[str, float]:
 
     >>> from hookrag_lexical.analysis import analyzer
     >>> boosted(analyzer("lucene-english"), "heart^2.5 attack gold^0 heart 2^-1")
-    {'attack': 1.0, 'heart': 3.5, '2': 1.0, '1': 1.0}
+    {'heart': 3.5, 'attack': 1.0, '2': 1.0, '1': 1.0}
     """
-    weights: dict[str, float] = dict(Counter(chain.terms(_BOOSTED.sub(" ", text))))
-    for word, number in _BOOSTED.findall(text):
-        for term in chain.terms(word):
-            weights[term] = weights.get(term, 0.0) + float(number)
-    return {term: float(weight) for term, weight in weights.items() if weight > 0}
+    weights: dict[str, float] = {}
+    parts = _BOOSTED.split(text)  # text, word, number, text, word, number, ..., text
+    for at, part in enumerate(parts):
+        if at % 3 == 2:
+            continue
+        number = float(parts[at + 1]) if at % 3 == 1 else 1.0
+        for term in chain.terms(part):
+            weights[term] = weights.get(term, 0.0) + number
+    return {term: weight for term, weight in weights.items() if weight > 0}

@@ -43,7 +43,7 @@ class Formula:
     With several fields (BM25F: S. Robertson, H. Zaragoza, M. Taylor, CIKM 2004; with lengths by field, H. Zaragoza et al., TREC
     2004), the tf of a row is the sum over its fields of weight * tf / B, each with the b, the lengths and the average of the
     field, and B is 1 in the saturation. The average is over the rows that have a term in the field, df counts the rows that
-    have t in any.
+    have t in a field with a weight above 0, and N those with a term in any field, whatever its weight.
     """
 
     method: Method

@@ -65,8 +65,8 @@ class Searches:
         return self.snapshot.hits(self._best(weighted, k, where))
 
     def matching(self, terms: Sequence[str], chunk_ids: Sequence[str]) -> list[tuple[str, ...]]:
-        """Which of the terms each row contains, in any field, in the order of the terms."""
-        hashes = _hashes(terms, self._formula.fields)
+        """Which of the terms each row contains, in any field that counts, in the order of the terms."""
+        hashes = _hashes(terms, self._fields)
         found = [postings(part.segment, hashes) for part in self.snapshot.opened]
         result: list[tuple[str, ...]] = []
         for place in self.snapshot.find(chunk_ids):

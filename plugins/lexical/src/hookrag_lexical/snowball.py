@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from threading import Lock
 
 import Stemmer  # type: ignore[import-not-found]  # compiled, and without types
@@ -11,7 +12,13 @@ LANGUAGES = (
     "arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian", "norwegian", "portuguese",
     "romanian", "russian", "spanish", "swedish", "turkish",
 )  # fmt: skip
-VERSION: str = Stemmer.version()
+LONGEST = 255
+"""Longer words are left as they are: some algorithms take time by the square of the length."""
+
+
+def described(algorithm: str) -> str:
+    """What the stems of an algorithm depend on. The release counts: several say that they are the same version of Snowball."""
+    return f"{algorithm}, Snowball of PyStemmer {version('PyStemmer')}, words to {LONGEST} characters"
 
 
 def stem_words(algorithm: str) -> Callable[[str], str]:

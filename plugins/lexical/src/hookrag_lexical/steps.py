@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
 
+import regex
+
 from hookrag_lexical import words
 from hookrag_lexical.porter import quick_stem
-from hookrag_lexical.snowball import LANGUAGES, VERSION, stem_words
+from hookrag_lexical.snowball import LANGUAGES, LONGEST, described, stem_words
 from hookrag_lexical.stopwords import STOP_WORDS
 
 Change = Callable[[str], str]
@@ -28,6 +30,7 @@ _ELISIONS = {
     "french": "l|m|t|qu|n|s|j|d|c|jusqu|quoiqu|lorsqu|puisqu",
     "italian": "c|l|all|dall|dell|nell|sull|coll|pell|gl|agl|dagl|degl|negl|sugl|un|m|t|s|v|d",
 }
+_LATIN_LETTER = regex.compile(r"\p{Script=Latin}\p{M}*+")
 # Latin letters that Unicode does not decompose.
 _LATIN = str.maketrans(
     {"ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d",
@@ -81,10 +84,12 @@ def step(name: str, before: Sequence[Step]) -> Step:
     if name == "stem:lucene-porter":
         return Step(name, quick_stem(), stemmer="porter")
     if kind == "stem" and argument in LANGUAGES:
-        described = f"{argument}, Snowball of PyStemmer {VERSION}"
-        return Step(name, stem_words(argument), stemmer=described)
-    if kind == "min-length" and argument.isascii() and argument.isdigit() and int(argument) >= 1:
+        stem = stem_words(argument)
+        return Step(name, lambda word: stem(word) if len(word) <= LONGEST else word, stemmer=described(argument))
+    if kind == "min-length" and argument.isascii() and argument.isdigit():
         least = int(argument)
+        if least < 1:
+            raise ValueError(f"analyzer has {name!r}: N must be at least 1 in min-length:N")
         return Step(name, lambda word: word if len(word) >= least else "")
     raise ValueError(_unknown(name))
 
@@ -105,7 +110,7 @@ def _unknown(name: str) -> str:
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return (
-        f"analyzer has the unknown step {name!r}: {hint}There are {', '.join(plain)}, min-length:NUMBER, and stop:LANGUAGE and "
+        f"analyzer has the unknown step {name!r}: {hint}There are {', '.join(plain)}, min-length:N, and stop:LANGUAGE and "
         f"stem:LANGUAGE for {', '.join(LANGUAGES)}"
     )
 
@@ -126,19 +131,19 @@ def _possessive(word: str) -> str:
 
 
 def _turkish_lower(text: str) -> str:
-    return text.replace("\u0130", "i").replace("I", "\u0131").lower()
+    return text.replace("I\u0307", "i").replace("\u0130", "i").replace("I", "\u0131").lower()
 
 
 def _ascii_folding(text: str) -> str:
     """Latin letters without their marks; letters of other scripts, whose marks are vowels, as they are."""
     if text.isascii():
         return text
-    return "".join(map(_folded, unicodedata.normalize("NFC", text).translate(_LATIN)))
+    return _LATIN_LETTER.sub(_folded, unicodedata.normalize("NFC", text))
 
 
-def _folded(character: str) -> str:
-    whole = unicodedata.normalize("NFKD", character)
-    return "".join(filter(str.isascii, whole)) if whole[0].isascii() else character
+def _folded(match: regex.Match[str]) -> str:
+    whole = unicodedata.normalize("NFKD", match[0])
+    return "".join(filter(str.isalnum, whole)).translate(_LATIN)
 
 
 def _elision(articles: str) -> Change:

@@ -1,7 +1,8 @@
 """Words that carry no subject: articles, pronouns, prepositions, conjunctions and the forms of "be" and "have".
 
 Written for hookrag. The lists that packages bring hold words that people search for, too ("life", "time", "value", numbers).
-BM25 gives a frequent word little weight anyway: a short list keeps postings short and loses nothing.
+BM25 gives a frequent word little weight anyway: a short list keeps postings short and loses nothing. A form that is a frequent
+noun or part of a name as well is not on a list (French "été", "or" and "son", Italian "stato", Portuguese "são").
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ STOP_WORDS: Mapping[str, frozenset[str]] = {
             in im an am auf aus bei beim mit nach von vom vor zu zum zur durch für gegen ohne um über unter zwischen bis seit
             während ist sind war waren bin bist wird werden wurde wurden hat haben hatte hatten nicht kein keine auch nur noch
             so da dort hier man""",
-        "french": """le la les un une des du de d l et ou mais donc or ni car que qu qui quoi dont où si comme je tu il elle on
-            nous vous ils elles me te se lui leur leurs y en mon ma mes ton ta tes son sa ses notre nos votre vos ce cet cette
-            ces ceci cela ça au aux à dans par pour sur sous avec sans chez vers entre est sont était étaient être été suis es
+        "french": """le la les un une des du de d l et ou mais donc ni car que qu qui quoi dont où si comme je tu il elle on
+            nous vous ils elles me te se lui leur leurs y en mon ma mes ton ta tes sa ses notre nos votre vos ce cet cette
+            ces ceci cela ça au aux à dans par pour sur sous avec sans chez vers entre est sont était étaient être suis es
             sommes êtes sera seront a ont ai as avons avez avait avaient avoir eu ne pas plus aussi quel quelle quels
             quelles""",
         "spanish": """el la los las lo un una unos unas de del y e o u pero sino que qué quien quién quienes cual cuál cuales
@@ -36,11 +37,11 @@ STOP_WORDS: Mapping[str, frozenset[str]] = {
             dalla dai dagli dalle in nel nello nella nei negli nelle su sul sullo sulla sui sugli sulle con per tra fra e ed o
             ma che chi cui quale quali come quando dove se io tu lui lei noi voi loro mi ti si ci vi ne mio mia tuo tua suo sua
             suoi sue nostro nostra vostro vostra questo questa questi queste quello quella quelli quelle è sono era erano
-            essere stato stata fu furono ha hanno ho aveva avevano avere non anche più""",
+            essere stata fu furono ha hanno ho aveva avevano avere non anche più""",
         "portuguese": """o a os as um uma uns umas de do da dos das em no na nos nas ao à aos às por pelo pela pelos pelas para
             com sem sob sobre entre até e ou mas que quem qual quais como quando onde se eu tu ele ela nós vós eles elas me te
             lhe lhes meu minha teu tua seu sua seus suas nosso nossa este esta isto estes estas esse essa isso esses essas
-            aquele aquela aquilo é são era eram foi foram ser sido está estão estava tem têm tinha tinham há havia não nem
+            aquele aquela aquilo é era eram foi foram ser sido está estão estava tem têm tinha tinham há havia não nem
             também mais já""",
         "dutch": """de het een der den des en of maar want dat die dit deze als dan dus omdat wie wat welke waar wanneer hoe ik
             jij je u hij zij ze wij we jullie mij me hem haar ons hun zich mijn jouw uw zijn onze in op aan van voor met bij

@@ -76,7 +76,7 @@ class Buffer:
             meta = _json(metadata)
         except (TypeError, ValueError, RecursionError) as error:
             raise ItemRejected(f"its metadata is not JSON: {error}") from None
-        if meta not in self._metas and json.loads(meta) != metadata:
+        if json.loads(meta) != metadata:
             raise ItemRejected(
                 "its metadata would come back changed: JSON has no tuples, NaN or keys that are not strings"
             )

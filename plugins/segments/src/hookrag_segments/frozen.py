@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from itertools import repeat, starmap
+from threading import RLock
 from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
 MANY = 10_000
 
+_UNCOLLECTED = RLock()
+if hasattr(os, "register_at_fork"):
+    # A fork waits until the collector is back on: in the child, nobody would switch it on again.
+    os.register_at_fork(
+        before=_UNCOLLECTED.acquire, after_in_parent=_UNCOLLECTED.release, after_in_child=_UNCOLLECTED.release
+    )
+
 
 def _refuse(self: object, *arguments: object, **named: object) -> NoReturn:
+    what = "a list in the metadata" if isinstance(self, list) else "the metadata"
     raise TypeError(
-        "the metadata that a store returns is shared and cannot be changed: make a dict of it, and change that"
+        f"{what} that a store returns is shared and cannot be changed: change a copy.deepcopy(chunk.metadata)"
     )
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that cannot be changed. It is equal to a plain one, and becomes one by `dict()`, `copy` and pickling."""
+    """A dict that cannot be changed by accident. It is equal to a plain one, and a deep copy or a pickled one is plain.
+
+    `dict()` of it is plain by itself, and what lies in it is as it was.
+    """
 
     __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = _refuse
@@ -33,7 +46,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list that cannot be changed; see FrozenDict."""
+    """A list that cannot be changed by accident; see FrozenDict."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
@@ -72,13 +85,15 @@ def instances(cls: type[T], count: int, *columns: Iterable[Any]) -> list[T]:
 def _uncollected() -> Iterator[None]:
     """Keep the collector of cycles from looking through many values again and again while they are made.
 
-    None of them can be part of a cycle yet. It has its turn right after; half a million hits take a third of the time.
+    None of them can be part of a cycle yet. It has its turn right after; half a million hits take half of the time. It is
+    off for the whole process meanwhile, and is switched on again where another thread has switched it off in between.
     """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    with _UNCOLLECTED:
+        if not gc.isenabled():
+            yield
+            return
+        try:
+            gc.disable()
+            yield
+        finally:
+            gc.enable()

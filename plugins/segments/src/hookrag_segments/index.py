@@ -48,8 +48,9 @@ class Index(Generic[View]):
         for name in {**expected, **manifest.identity} if manifest.parts else ():
             if (made := manifest.identity.get(name)) != (value := expected.get(name)):
                 raise IdentityError(
-                    f"{self._path} was made with {name} = {made!r}, expected {value!r}: open it as it was made, or index "
-                    "again into another path"
+                    f"{self._path} was made with {name} = {made!r}, expected {value!r}: go back to it, or make the index anew "
+                    "with hookrag reindex PATH...; where the store has a `path`, give it another one and run hookrag index "
+                    "--rebuild NAME PATH..."
                 )
         self._reader = reader
 

@@ -164,14 +164,16 @@ class Snapshot:
         numbers: Numbers = rows + self._shifts[parts]
         return numbers
 
-    def _read(self, numbers: Numbers) -> list[Chunk]:
-        """The chunks of some numbers, from the files."""
+    def _read(self, numbers: Numbers) -> tuple[list[Chunk], Numbers]:
+        """The chunks of some numbers, from the files, and about how many bytes each takes in memory."""
         chunks = np.empty(len(numbers), dtype=np.object_)
+        costs = np.zeros(len(numbers), dtype=np.int64)
         for part, first in zip(self.opened, (self.starts[:-1] + self._shifts).tolist(), strict=True):
             own = np.flatnonzero((numbers >= first) & (numbers < first + len(part.segment)))
-            chunks[own] = part.segment.chunks(numbers[own] - first)
-        found: list[Chunk] = chunks.tolist()
-        return found
+            if len(own):
+                read = part.segment.chunks(numbers[own] - first)
+                chunks[own], costs[own] = read, part.segment.costs(numbers[own] - first, read)
+        return chunks.tolist(), costs
 
     def verify(self, folder: Path) -> None:
         """Read every file of this state and raise HookragError for the first that is damaged."""
