@@ -111,6 +111,8 @@ def test_the_starting_configuration_fits_what_is_installed() -> None:
     cases: list[tuple[set[tuple[str, str]], str, str | None]] = [
         ({cut, text}, "bm25", None),
         ({cut, *dense}, "dense", None),
+        ({cut, *dense, ("store", "faiss")}, "dense", None),
+        ({cut, ("store", "faiss"), ("embedder", "transformers")}, "dense", None),
         ({cut, text, *dense}, "dense", None),
         ({cut, text, *dense, ("fuser", "dbsf")}, "hybrid", None),
         ({cut, text, judge}, "best", None),
@@ -131,6 +133,8 @@ def test_the_starting_configuration_fits_what_is_installed() -> None:
             if kind not in ("pipelines", "index")
             for table in tables.values()
         }
+        stores = {use for kind, use in used if kind == "store"}
+        assert stores & {"faiss", "milvus"} == {"faiss"} if ("store", "faiss") in installed else "faiss" not in stores
         assert used - {("retriever", use) for use in ("dense", "text", "fused", "reranked")} <= installed
     with pytest.raises(Exception, match=r'pip install "hookrag\[default\]"'):
         starter(set())

@@ -36,7 +36,7 @@ use = "transformers"
 model = "all-MiniLM-L6-v2"  # `hookrag models list` shows the others; a folder works too
 
 [stores.vectors]
-use = "milvus"              # a file by default; uri = "http://localhost:19530" for a server
+{store}
 chunker = "passages"
 embedder = "minilm"
 
@@ -44,6 +44,12 @@ embedder = "minilm"
 use = "dense"
 store = "vectors"
 """
+
+_STORES = {
+    "faiss": 'use = "faiss"               # files of its own; "milvus" and "elasticsearch" for a server',
+    "milvus": 'use = "milvus"              # a file by default; uri = "http://localhost:19530" for a server',
+}
+"""For the vectors, the quicker one on one machine first."""
 
 _TEXT = """
 # Search by words: BM25.
@@ -115,7 +121,8 @@ def starter(installed: Installed) -> str:
 
     if not have(("chunker", "recursive")):
         raise ConfigError(['nothing is installed that can cut documents: pip install "hookrag[default]"'])
-    dense = have(("embedder", "transformers"), ("store", "milvus"))
+    store = next((name for name in _STORES if have(("store", name))), None)
+    dense = store is not None and have(("embedder", "transformers"))
     text = have(("store", "lexical"))
     hybrid = dense and text and have(("fuser", "dbsf"))
     if not (dense or text):
@@ -125,7 +132,7 @@ def starter(installed: Installed) -> str:
     quotes = judged and have(("generator", "extractive"))
     retriever = "best" if judged else first
     blocks = [_HEAD.format(retriever=retriever, generator='generator = "quotes"\n' if quotes else "")]
-    blocks += [_DENSE] if dense else []
+    blocks += [_DENSE.format(store=_STORES[store])] if dense and store else []
     blocks += [_TEXT] if text else []
     blocks += [_HYBRID] if hybrid else []
     blocks += [_RERANKED.format(first=first)] if judged else []
