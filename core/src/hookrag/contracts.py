@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import compress, count, islice, pairwise
 from math import isfinite
+from operator import eq
 from typing import Any, NoReturn
 
 from hookrag.calls import Call
@@ -120,10 +121,10 @@ def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
         broken(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
     if len(found) > k:
         broken(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
-    # Sums, sorts and sets run in C, and equal scores are few: this runs twice for each list of a thousand.
+    # Sums, sorts and maps run in C, and equal scores are few: this runs twice for each list of a thousand.
     ordered = isfinite(sum(scores)) and sorted(scores, reverse=True) == scores
-    if ordered and len(set(scores)) != len(scores):
-        tied = [place for place, (one, two) in enumerate(pairwise(scores)) if one == two]
+    if ordered:
+        tied = compress(count(), map(eq, scores, islice(scores, 1, None)))
         ordered = all(found[place].chunk.id <= found[place + 1].chunk.id for place in tied)
     if len({hit.chunk.id for hit in found}) != len(found):
         broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
