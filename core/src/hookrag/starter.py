@@ -84,7 +84,7 @@ use = "cross-encoder"
 use = "reranked"
 retriever = "{first}"
 reranker = "judge"
-depth = 20                  # candidates that are read: more is slower, about 0.1 s each on two cores
+depth = 20                  # candidates that are read: more is slower, about 0.05 s each on two cores
 """
 
 _EXTRACTIVE = """
