@@ -49,6 +49,15 @@ def test_nothing_is_written_and_nothing_embedded(tmp_path):
     assert (written(tmp_path / "index"), store.rows) == (before, rows)
 
 
+def test_an_embedder_that_does_not_say_how_much_it_reads_is_estimated(tmp_path):
+    class Roomless(Letters):
+        def tokens(self, texts):
+            return [[(0, len(text))] for text in texts]
+
+    report = run(tmp_path, [FakeStore(embedders={"dense": Roomless()})], [("a", "one two three")], dry_run=True)
+    assert told(report) == [("Roomless", 1, 4, False, None)]
+
+
 def test_only_what_is_in_no_store_yet_counts_as_a_run_would_embed_it(tmp_path):
     letters = Letters()
     store = FakeStore(chunker=Words(), embedders={"dense": letters})

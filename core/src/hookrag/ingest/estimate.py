@@ -35,7 +35,7 @@ class Estimator:
 
     def _count(self, key: str, embedder: Embedder, texts: Sequence[str]) -> None:
         component = embedder.instance.component if isinstance(embedder, Proxy) else embedder
-        exact = hasattr(type(component), "tokens")
+        exact = hasattr(type(component), "tokens") and hasattr(type(component), "room")
         estimate = self._by_key.get(key)
         if estimate is None:
             name = str(embedder.step) if isinstance(embedder, Proxy) else type(embedder).__name__
