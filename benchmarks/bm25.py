@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import collection
-import harness
-from harness import Line, Options, Side, Table, alternated, batches, seconds
+import run
+from harness import Line, Side, Table, alternated, batches, seconds
+from options import Options
 
 K1, B = 1.2, 0.75
 BATCH = 64
@@ -314,4 +315,4 @@ def _table(options: Options, store: Side, pipeline: Side, bm25s: Side, numba: Si
 
 
 if __name__ == "__main__":
-    harness.main(measure, SIDES)
+    run.alone(measure, SIDES)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import ROOT, Options
+from options import ROOT, Options
 
 FEWEST_WORDS = 30
 

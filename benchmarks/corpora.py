@@ -12,7 +12,7 @@ from pathlib import Path
 from chunking import Question, text_of
 from chunking import questions as spans_of
 from hookrag import Document, Query
-from hookrag.judged import Qrels, read_qrels, read_queries
+from hookrag.qrels import Qrels, read_qrels, read_queries
 
 SPLITS: Mapping[str, str] = {
     "scifact": "test",

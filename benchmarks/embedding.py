@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import collection
-import harness
 import numpy as np
-from harness import Line, Options, Side, Table, alternated, seconds
+import run
+from harness import Line, Side, Table, alternated, seconds
 from imports import compared
 from numpy.typing import NDArray
+from options import Options
 
 MODEL = "all-MiniLM-L6-v2"
 SMALL = 8
 OURS = f"""
-from hookrag.catalogue import Catalogue
+from hookrag.config.catalogue import Catalogue
 [offer] = Catalogue.installed().offers["embedder", "transformers"]
 embedder = offer.load()(model={MODEL!r})
 embedder.open()
@@ -57,7 +58,7 @@ class Ours(_Embedding):
     """The embedder that a configuration names `transformers`, with its defaults."""
 
     def __init__(self, options: Options) -> None:
-        from hookrag.catalogue import Catalogue
+        from hookrag.config.catalogue import Catalogue
 
         super().__init__(options)
         [offer] = Catalogue.installed().offers["embedder", "transformers"]
@@ -138,4 +139,4 @@ def measure(options: Options) -> list[Table]:
 
 
 if __name__ == "__main__":
-    harness.main(measure, SIDES)
+    run.alone(measure, SIDES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -10,29 +9,15 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-ROOT = Path(__file__).resolve().parents[1]
+from options import Options
+
 THREADS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How large a run is; with 0 documents or queries every comparison takes a number of its own."""
-
-    folder: Path
-    collection: Path
-    rounds: int = 5
-    documents: int = 0
-    queries: int = 0
-
-    def sized(self, *, documents: int, queries: int) -> Options:
-        """With the sizes of one comparison, where no others were asked for."""
-        return replace(self, documents=self.documents or documents, queries=self.queries or queries)
 
 
 class Side:
@@ -226,30 +211,3 @@ def number(value: float) -> str:
 
 
 Measure = Callable[[Options], list[Table]]
-
-
-def main(measure: Measure, sides: Mapping[str, Callable[[Options], Any]]) -> None:
-    """A comparison as a program: alone with its own options, or one side of it."""
-    if sys.argv[1:2] == ["--side"]:
-        serve(sides)
-        return
-    from run import run  # the whole, of which this is a part
-
-    program = Path(sys.argv[0]).stem
-    run(program, measure)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
-    return int(text)
-
-
-def options_parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that every comparison has."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=_positive, default=5, help="how often each side is asked (default: 5)")
-    parser.add_argument("--data", type=Path, help="a collection in BEIR's layout; see collection.py for the default")
-    parser.add_argument("--documents", type=_positive, default=0, help="so many documents in every comparison")
-    parser.add_argument("--queries", type=_positive, default=0, help="so many queries in every comparison")
-    return parser

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import collection
-import harness
+import run
 from embedding import MODEL, folder_of
-from harness import Line, Options, Side, Table, alternated, batches, seconds
+from harness import Line, Side, Table, alternated, batches, seconds
 from measures import ndcg
+from options import Options
 
 DEPTH, KEPT, BATCH = 100, 10, 64
 
@@ -57,8 +58,8 @@ class _Hybrid:
 
 def configuration(folder: str) -> dict[str, Any]:
     """What `hookrag init` writes, cut down to the hybrid search, over whole documents, and fused as the others fuse."""
-    from hookrag.catalogue import Catalogue
-    from hookrag.starter import starter
+    from hookrag.cli.starter import starter
+    from hookrag.config.catalogue import Catalogue
 
     written = tomllib.loads(starter(set(Catalogue.installed().offers)))
     kept = {name: table for name, table in written.items() if name in ("embedders", "stores")}
@@ -231,4 +232,4 @@ def measure(options: Options) -> list[Table]:
 
 
 if __name__ == "__main__":
-    harness.main(measure, SIDES)
+    run.alone(measure, SIDES)

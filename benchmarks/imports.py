@@ -16,7 +16,9 @@ from time import perf_counter
 
 import collection
 import harness
-from harness import Line, Options, Side, Table
+import run
+from harness import Line, Side, Table
+from options import Options
 
 # The memory is read as harness.peak() does, without what importing that would take.
 REPORT = """
@@ -200,4 +202,4 @@ def measure(options: Options) -> list[Table]:
 
 
 if __name__ == "__main__":
-    harness.main(measure, SIDES)
+    run.alone(measure, SIDES)

@@ -14,8 +14,9 @@ from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 
-import harness
-from harness import Line, Options, Side, Table, alternated
+import run
+from harness import Line, Side, Table, alternated
+from options import Options
 
 HITS, DEPTH, KEPT, BATCH = 100, 50, 10, 64
 HOW = ("by hand", "three middleware", "traced")
@@ -222,4 +223,4 @@ def measure(options: Options) -> list[Table]:
 
 
 if __name__ == "__main__":
-    harness.main(measure, SIDES)
+    run.alone(measure, SIDES)

@@ -12,14 +12,16 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import collection
-import harness
-from harness import Measure, Options
+from harness import Measure, serve
+from options import Options, options_parser
 
 COMPARISONS = ("imports", "overhead", "bm25", "embedding", "hybrid")
 PACKAGES = (
@@ -42,7 +44,7 @@ BEGIN, END = "<!-- figures: written by benchmarks/run.py -->", "<!-- end of figu
 
 def main() -> None:
     """Run what is asked for, print it, and write it into a page."""
-    parser = harness.options_parser(__doc__)
+    parser = options_parser(__doc__)
     named = ", ".join(COMPARISONS)
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=COMPARISONS, metavar="NAME", help=named)
     parser.add_argument("--write", type=Path, help="put the figures into this page, between its two marks")
@@ -53,10 +55,13 @@ def main() -> None:
         written(told.write, text)
 
 
-def run(name: str, measure: Measure) -> None:
-    """One comparison by itself."""
-    told = harness.options_parser(sys.modules["__main__"].__doc__).parse_args()
-    _run({name: measure}, told.rounds, told.data, told.documents, told.queries)
+def alone(measure: Measure, sides: Mapping[str, Callable[[Options], Any]]) -> None:
+    """A comparison as a program: alone with its own options, or one side of it."""
+    if sys.argv[1:2] == ["--side"]:
+        serve(sides)
+        return
+    told = options_parser(sys.modules["__main__"].__doc__).parse_args()
+    _run({Path(sys.argv[0]).stem: measure}, told.rounds, told.data, told.documents, told.queries)
 
 
 def _run(measures: dict[str, Measure], rounds: int, data: Path | None, documents: int, queries: int) -> str:

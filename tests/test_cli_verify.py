@@ -13,8 +13,8 @@ import hookrag.testing.plugin
 import pytest
 from click.testing import CliRunner, Result
 from hookrag import Pipeline
-from hookrag.catalogue import Catalogue
 from hookrag.cli.main import hookrag as command_line
+from hookrag.config.catalogue import Catalogue
 
 CONFIG = """\
 [pipelines.default]

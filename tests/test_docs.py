@@ -27,19 +27,18 @@ from hookrag import (
     Query,
     Ranking,
     ScoreKind,
-    assemble,
     hookspecs,
 )
-from hookrag.assemble import IndexTable, PipelineTable
-from hookrag.catalogue import KNOWN, Catalogue
 from hookrag.cli.ask import answer_json
 from hookrag.cli.exits import Exit
 from hookrag.cli.main import hookrag as command_line
 from hookrag.cli.search import ranking_json
-from hookrag.config import Config
+from hookrag.config.catalogue import KNOWN, Catalogue
+from hookrag.config.file import Config
+from hookrag.config.signature import REFERENCES, parameters
+from hookrag.config.tables import IndexTable, PipelineTable, check
+from hookrag.index.reindex import ReindexReport
 from hookrag.ingest import Estimate, Problem, Report, Status, StoreCheck, StoreStatus, VerifyReport
-from hookrag.reindex import ReindexReport
-from hookrag.signature import REFERENCES, parameters
 from hookrag.values import KINDS
 from hookrag_fusion.commands import learned_json
 from hookrag_fusion.learning import Learned
@@ -106,7 +105,7 @@ def plugins(request: pytest.FixtureRequest) -> Iterator[dict[str, ModuleType]]:
 def test_configurations_build(block: Block, plugins: dict[str, ModuleType]) -> None:
     tables = tomllib.loads(block.text)
     if block.words == ("toml",):
-        assemble.check(Config(tables), Catalogue.installed(plugins))
+        check(Config(tables), Catalogue.installed(plugins))
     else:
         assert block.words in {("toml", "fragment"), ("toml", "package")}, f"{block} is marked {block.words}"
 
@@ -350,9 +349,9 @@ def test_blocks_are_marked() -> None:
 
 
 def test_the_demo_configuration_builds() -> None:
-    from hookrag.config import load
+    from hookrag.config.file import load
 
-    assert assemble.check(load(ROOT / "examples/demo/hookrag.toml"), Catalogue.installed()) == ["default"]
+    assert check(load(ROOT / "examples/demo/hookrag.toml"), Catalogue.installed()) == ["default"]
 
 
 def test_every_component_of_our_packages_is_known_to_errors() -> None:

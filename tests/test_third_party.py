@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 USE = """
 import json, sys
 from hookrag import Document, Pipeline
-from hookrag.catalogue import Catalogue
+from hookrag.config.catalogue import Catalogue
 from hookrag.testing import plugin
 
 offer = Catalogue.installed().find("retriever", "recency")

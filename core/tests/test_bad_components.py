@@ -301,9 +301,9 @@ def test_option_that_a_component_does_not_know(tmp_path: Path) -> None:
         def count(self, texts: Sequence[str], /) -> list[int]:
             return []
 
-    from hookrag.adopt import Adoption
-    from hookrag.build import Shared
-    from hookrag.proxies import LLMProxy
+    from hookrag.config.objects import Adoption
+    from hookrag.runtime.proxies import LLMProxy
+    from hookrag.runtime.shared import Shared
 
     proxy = Adoption(Shared()).adopt("llm", Plain())
     assert isinstance(proxy, LLMProxy)

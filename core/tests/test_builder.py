@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from hookrag import ConfigError, DenseStore, Pipeline, PluginError, Query, Ranking, Retriever, ScoreKind, TextStore
-from hookrag.catalogue import Catalogue
-from hookrag.config import line_numbers
-from hookrag.schema import config_schema
-from hookrag.signature import convert, parameters
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import line_numbers
+from hookrag.config.schema import config_schema
+from hookrag.config.signature import convert, parameters
 from hookrag.testing import plugin
 
 PLUGINS = {"fakes": plugin}

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from hookrag import Component, PluginError, hookimpl
-from hookrag.catalogue import Catalogue
-from hookrag.signature import parameters
-from hookrag.starter import starter
+from hookrag.cli.starter import starter
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.signature import parameters
 
 
 def offering(**hooks: Any) -> SimpleNamespace:
@@ -93,7 +93,8 @@ def test_constructors_that_are_no_schema() -> None:
 
 def test_listing_imports_no_component_and_nothing_heavy() -> None:
     code = (
-        "import sys; from hookrag.catalogue import Catalogue; c = Catalogue.installed(); assert c.offers and not c.problems;"
+        "import sys; from hookrag.config.catalogue import Catalogue;"
+        "c = Catalogue.installed(); assert c.offers and not c.problems;"
         "heavy = {'numpy', 'torch', 'transformers', 'onnxruntime', 'pymilvus', 'openai', 'pandas', 'rich', 'tenacity', 'click',"
         "'hookrag.components.search', 'hookrag.pipeline', 'hookrag.ingest'};"
         "print(sorted(heavy & set(sys.modules)))"

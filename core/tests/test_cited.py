@@ -19,7 +19,7 @@ from hookrag import (
 )
 from hookrag.components._prompt import DECLINE
 from hookrag.components.cited import Cited
-from hookrag.request import Request, serving
+from hookrag.runtime.request import Request, serving
 
 TEXTS = ["The tower was finished in 1889.", "Redis listens on port 6379.", "A leap year has 366 days."]
 

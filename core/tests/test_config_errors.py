@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hookrag import ConfigError, assemble
-from hookrag.catalogue import Catalogue
-from hookrag.config import load
+from hookrag import ConfigError
+from hookrag.config import tables
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import load
 from hookrag.testing import plugin
 
 GOOD = """\
@@ -219,7 +220,7 @@ def problems(folder: Path, text: str) -> list[str]:
         if kept:
             catalogue.offers[key] = kept
     with pytest.raises(ConfigError) as raised:
-        assemble.check(load(path), catalogue)
+        tables.check(load(path), catalogue)
     assert str(raised.value) == "\n".join(raised.value.problems)
     return list(raised.value.problems)
 
@@ -227,7 +228,7 @@ def problems(folder: Path, text: str) -> list[str]:
 def test_the_good_configuration_is_good(tmp_path: Path) -> None:
     path = tmp_path / "hookrag.toml"
     path.write_text(GOOD)
-    assert assemble.check(load(path), Catalogue.installed({"fakes": plugin})) == ["default"]
+    assert tables.check(load(path), Catalogue.installed({"fakes": plugin})) == ["default"]
 
 
 @pytest.mark.parametrize("name", BROKEN)

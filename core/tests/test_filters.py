@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hookrag import _filter_lexer, _filter_parser
 from hookrag.filters import (
     And,
     Compare,
@@ -24,8 +23,10 @@ from hookrag.filters import (
     StartsWith,
     both,
     fields,
+    lexer,
     matches,
     parse,
+    parser,
     render,
     validate,
 )
@@ -388,10 +389,10 @@ def test_the_deepest_tree_needs_no_deep_stack() -> None:
 def test_each_token_is_read_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[int] = []
 
-    def counted(source: str, at: int) -> _filter_lexer.Token:
+    def counted(source: str, at: int) -> lexer.Token:
         starts.append(at)
-        return _filter_lexer.next_token(source, at)
+        return lexer.next_token(source, at)
 
-    monkeypatch.setattr(_filter_parser, "next_token", counted)
+    monkeypatch.setattr(parser, "next_token", counted)
     assert len(str(parsed(text))) < 1_000 or text.startswith("a==1 or")
     assert len(starts) == len(set(starts)) <= len(text) + 1

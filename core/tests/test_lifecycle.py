@@ -27,9 +27,9 @@ from hookrag import (
     Retriever,
     ScoreKind,
 )
-from hookrag.calls import Call, Proceed
 from hookrag.components.fused import Fused
 from hookrag.components.search import Text
+from hookrag.protocols import Call, Proceed
 from hookrag.testing import plugin
 from hookrag.testing.fakes import FirstHit, HashEmbedder, ListRetriever, MemoryStore, RankFuser, WordChunker
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from hookrag import Document, ReadError
-from hookrag.readers import Csv, JsonLines, Markdown, Text, first_heading
+from hookrag.components.readers import Csv, JsonLines, Markdown, Text, first_heading
 
 
 def read(reader, path, content):

@@ -31,11 +31,11 @@ from hookrag import (
     time_left,
     tracing,
 )
-from hookrag.calls import Call
 from hookrag.components.fused import Fused
 from hookrag.components.middleware import Budget, Cache, Redact, Retry
 from hookrag.components.search import Text
-from hookrag.request import Request, serving
+from hookrag.protocols import Call
+from hookrag.runtime.request import Request, serving
 from hookrag.testing.fakes import FirstHit, ListRetriever, MemoryStore, RankFuser, WordChunker
 from hookrag.values import Step
 

@@ -9,10 +9,9 @@ from hookrag import Document, Pipeline, note, tracing
 from hookrag.components.cited import Cited
 from hookrag.components.reranked import Reranked
 from hookrag.components.search import Dense
-from hookrag.ordering import best
+from hookrag.index.windows import PAGE
 from hookrag.testing.fakes import HashEmbedder, MemoryStore, ScriptedLLM
-from hookrag.values import Ranking, ScoreKind
-from hookrag.windows import PAGE
+from hookrag.values import Ranking, ScoreKind, best
 
 
 class Paragraphs:
@@ -85,7 +84,7 @@ def test_an_embedder_beside_the_rows_of_its_store(tmp_path):
 
 
 def test_chunks_of_the_whole_index_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr("hookrag.windows.SAMPLE", 20)
+    monkeypatch.setattr("hookrag.index.windows.SAMPLE", 20)
     with pipeline(tmp_path) as made:
         made.index([Document(f"short {n}", "one two") for n in range(40)])
         made.index([Document(f"long {n}", "one two three four five") for n in range(40)], source="later")

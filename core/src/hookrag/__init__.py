@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hookrag.calls import Call, Proceed
 from hookrag.errors import (
     BudgetExceeded,
     Cancelled,
@@ -16,17 +15,19 @@ from hookrag.errors import (
     IdentityError,
     IndexLocked,
     IngestRefused,
+    IngestStopped,
     ItemRejected,
+    JournalDamaged,
     PluginError,
     ReadError,
     TransientError,
 )
-from hookrag.filters import Filter
+from hookrag.filters import Filter, FilterError
 from hookrag.filters import parse as parse_filter
 from hookrag.hookspecs import Component, Components, hookimpl
-from hookrag.ordering import best
 from hookrag.protocols import (
     LLM,
+    Call,
     Chunker,
     DenseStore,
     Embedder,
@@ -36,6 +37,7 @@ from hookrag.protocols import (
     Generator,
     Middleware,
     MultiStore,
+    Proceed,
     Reader,
     Reranker,
     Retriever,
@@ -44,8 +46,8 @@ from hookrag.protocols import (
     TextStore,
     TokenizingEmbedder,
 )
-from hookrag.request import deadline, explaining, fan_out, time_left
-from hookrag.trace import Span, note, tracing
+from hookrag.runtime.request import deadline, explaining, fan_out, time_left
+from hookrag.runtime.trace import Span, note, tracing
 from hookrag.values import (
     PAGE_BREAK,
     Answer,
@@ -70,22 +72,32 @@ from hookrag.values import (
     Step,
     Usage,
     Vectors,
+    best,
     chunk_of,
     derived,
 )
 
 if TYPE_CHECKING:
+    from hookrag.index.reindex import SwitchRefused
+    from hookrag.ingest import Item, Progress, RemovalRefused, Report, Skipped, Unread
     from hookrag.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    # Pipeline brings the builder and the ingest with it, which a plugin that only needs the values should not pay for.
-    if name == "Pipeline":
-        from hookrag.pipeline import Pipeline
+# These bring the builder and the ingest with them, which a plugin that only needs the values should not pay for.
+_LATE = {
+    "Pipeline": "hookrag.pipeline",
+    "SwitchRefused": "hookrag.index.reindex",
+    **dict.fromkeys(("Item", "Progress", "RemovalRefused", "Report", "Skipped", "Unread"), "hookrag.ingest"),
+}
 
-        return Pipeline
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        from importlib import import_module
+
+        return getattr(import_module(_LATE[name]), name)
     raise AttributeError(f"module 'hookrag' has no attribute {name!r}")
 
 
@@ -113,6 +125,7 @@ __all__ = [
     "Emit",
     "Event",
     "Filter",
+    "FilterError",
     "Fuser",
     "Generational",
     "Generator",
@@ -122,7 +135,10 @@ __all__ = [
     "IdentityError",
     "IndexLocked",
     "IngestRefused",
+    "IngestStopped",
+    "Item",
     "ItemRejected",
+    "JournalDamaged",
     "Message",
     "Middleware",
     "MultiStore",
@@ -131,24 +147,30 @@ __all__ = [
     "Pipeline",
     "PluginError",
     "Proceed",
+    "Progress",
     "Query",
     "Ranking",
     "ReadError",
     "Reader",
+    "RemovalRefused",
+    "Report",
     "Reranker",
     "Retriever",
     "Role",
     "Row",
     "RowKey",
     "ScoreKind",
+    "Skipped",
     "Span",
     "SparseRows",
     "SparseStore",
     "Step",
     "Store",
+    "SwitchRefused",
     "TextStore",
     "TokenizingEmbedder",
     "TransientError",
+    "Unread",
     "Usage",
     "Vectors",
     "best",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class HookragError(Exception):
@@ -62,6 +63,19 @@ class IndexLocked(HookragError):
 
 class IngestRefused(HookragError):
     """The run stopped before it could lose something; the message names the option that allows it."""
+
+
+class IngestStopped(HookragError):
+    """The run stopped at a failure that concerns everything; what is finished is kept and the same command goes on.
+
+    `report`, a `hookrag.ingest.Report`, holds what was done until then.
+    """
+
+    report: Any = None
+
+
+class JournalDamaged(IngestStopped):
+    """The file of the journal is not what SQLite wrote: the same command again does not help."""
 
 
 class ReadError(HookragError):

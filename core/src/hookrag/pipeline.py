@@ -15,28 +15,32 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from hookrag import assemble, generations
-from hookrag.adopt import Adoption
-from hookrag.assemble import Parts
-from hookrag.build import Shared, index_folder
-from hookrag.catalogue import Catalogue
-from hookrag.config import Config
+from hookrag.config import tables
+from hookrag.config.builder import index_folder
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import Config
+from hookrag.config.objects import Adoption
+from hookrag.config.tables import Parts
+from hookrag.disk import generations
 from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import Filter, both
-from hookrag.identity import stores_of, targets_of
+from hookrag.index.given import Source
+from hookrag.index.guard import check_index, writing
+from hookrag.index.identity import stores_of, targets_of
+from hookrag.index.reindex import Reindexing, ReindexReport
 from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, faults, writer
 from hookrag.ingest.report import Status
-from hookrag.ingest.run import status
-from hookrag.instance import walk
-from hookrag.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
-from hookrag.questions import Questions, filter_of, queries_of
-from hookrag.reindex import Reindexing, ReindexReport, Source, check_index, writing
-from hookrag.request import Request, current, serving
-from hookrag.stream import Stream
+from hookrag.ingest.status import status
+from hookrag.runtime.component import walk
+from hookrag.runtime.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
+from hookrag.runtime.queries import Questions, filter_of, queries_of
+from hookrag.runtime.request import Request, current, serving
+from hookrag.runtime.shared import Shared
+from hookrag.runtime.stream import Stream
 from hookrag.values import Answer, Document, Event, Ranking
 
 if TYPE_CHECKING:
-    from hookrag.windows import Window
+    from hookrag.index.windows import Window
 
 T = TypeVar("T")
 FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
@@ -117,14 +121,14 @@ class Pipeline:
         Without one it is `hookrag.toml` here or in a folder above. `plugins` are modules or objects with registration hooks
         that count as installed. Raises ConfigError with every problem.
         """
-        config = assemble.read(source)
+        config = tables.read(source)
         catalogue = Catalogue.installed(plugins)
         return cls._build(_Source(config, catalogue, pipeline), Shared(), None)
 
     @classmethod
     def _build(cls, source: _Source, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
         made = cls.__new__(cls)
-        parts = assemble.pipeline(source.config, source.catalogue, shared, source.name, generation)
+        parts = tables.pipeline(source.config, source.catalogue, shared, source.name, generation)
         made._set_up(parts, shared, source, scope)
         return made
 
@@ -387,11 +391,11 @@ class Pipeline:
         """The reader of each file suffix: those that the configuration names, and the core's own for the others."""
         source = self._source
         config, catalogue = (source.config, source.catalogue) if source else (Config({}), Catalogue.installed())
-        return assemble.readers(config, catalogue, self._shared)
+        return tables.readers(config, catalogue, self._shared)
 
     def windows(self) -> list[Window]:
         """How many tokens embedders, rerankers and generators read, and how many the chunks have; embeds nothing."""
-        from hookrag.windows import windows
+        from hookrag.index.windows import windows
 
         with self._serving():
             return windows(self._components, self.stores, self.k)

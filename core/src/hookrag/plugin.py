@@ -41,8 +41,8 @@ def middleware() -> Components:
 @hookimpl
 def readers() -> Components:
     return {
-        "text": Component("hookrag.readers:Text", "Plain text files."),
-        "markdown": Component("hookrag.readers:Markdown", "Markdown files, titled by their first heading."),
-        "jsonl": Component("hookrag.readers:JsonLines", "One JSON object a line, BEIR's corpus.jsonl too."),
-        "csv": Component("hookrag.readers:Csv", "Tables with a header."),
+        "text": Component("hookrag.components.readers:Text", "Plain text files."),
+        "markdown": Component("hookrag.components.readers:Markdown", "Markdown files, titled by their first heading."),
+        "jsonl": Component("hookrag.components.readers:JsonLines", "One JSON object a line, BEIR's corpus.jsonl too."),
+        "csv": Component("hookrag.components.readers:Csv", "Tables with a header."),
     }

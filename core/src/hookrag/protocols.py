@@ -12,9 +12,9 @@ A parameter of a constructor that is typed with one of these protocols is a refe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from hookrag.calls import Call, Proceed
 from hookrag.values import (
     Answer,
     Card,
@@ -33,6 +33,7 @@ from hookrag.values import (
     RowKey,
     ScoreKind,
     SparseRows,
+    Step,
     Vectors,
 )
 
@@ -302,6 +303,22 @@ class Reader(Protocol):
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         """The documents of one file, called `id` or as the file calls them. Raises ReadError where it cannot be read."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation of one component on a batch: `items` is the batch, `options` the keyword arguments.
+
+    Middleware changes a call by `dataclasses.replace`; the step and the operation stay as they are.
+    """
+
+    step: Step
+    operation: str
+    items: Sequence[Any]
+    options: Mapping[str, Any]
+
+
+Proceed = Callable[[Call], Any]
 
 
 class Middleware(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
@@ -179,6 +179,11 @@ class Hit:
     chunk: Chunk
     score: float
     parts: tuple[Part, ...] = ()
+
+
+def best(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
+    """The k first hits in the one order of hits: score descending, then chunk id ascending. k may exceed their number."""
+    return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.chunk.id))[:k])
 
 
 @dataclass(frozen=True, slots=True)

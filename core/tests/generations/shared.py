@@ -15,7 +15,7 @@ from hookrag import (
     ItemRejected,
     Pipeline,
 )
-from hookrag.reindex import ReindexReport
+from hookrag.index.reindex import ReindexReport
 from hookrag.testing import plugin
 from hookrag.testing.fakes import MemoryStore, WordChunker
 

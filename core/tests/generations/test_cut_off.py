@@ -14,8 +14,8 @@ from hookrag import (
     HookragError,
     IdentityError,
     IngestRefused,
-    generations,
 )
+from hookrag.disk import generations
 from hookrag.ingest import faults
 
 from .shared import MOON, SUN, Down, found, index, left, opened, reindex, served, tables, write

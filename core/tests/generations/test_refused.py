@@ -18,9 +18,9 @@ from hookrag import (
     Pipeline,
 )
 from hookrag.components.search import Text
-from hookrag.coverage import owner_of
+from hookrag.disk.lock import locked
 from hookrag.ingest import IngestStopped
-from hookrag.ingest.lock import locked
+from hookrag.ingest.coverage import owner_of
 from hookrag.testing.fakes import MemoryStore, WordChunker
 
 from .shared import MOON, SUN, OnDisk, found, index, left, opened, reindex, tables, write

@@ -11,13 +11,13 @@ from hookrag import (
     Document,
     IdentityError,
     IngestRefused,
-    generations,
 )
-from hookrag.catalogue import Catalogue
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.schema import config_schema
+from hookrag.config.signature import parameters
+from hookrag.disk import generations
+from hookrag.index.reindex import SwitchRefused
 from hookrag.ingest.run import status
-from hookrag.reindex import SwitchRefused
-from hookrag.schema import config_schema
-from hookrag.signature import parameters
 
 from .shared import MOON, SUN, Served, found, index, opened, reindex, served, tables, write
 

@@ -14,8 +14,8 @@ from hookrag import (
     IngestRefused,
     RowKey,
 )
-from hookrag.coverage import owner_of
-from hookrag.reindex import SwitchRefused
+from hookrag.index.reindex import SwitchRefused
+from hookrag.ingest.coverage import owner_of
 
 from .shared import MOON, SUN, OnDisk, found, index, opened, reindex, served, tables, write
 

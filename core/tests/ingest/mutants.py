@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 from hookrag.ingest import claims, plans
-from hookrag.ingest.calls import Stores
 from hookrag.ingest.journal import Journal
+from hookrag.ingest.stores import Stores
 
 from .machine import Quick, World
 

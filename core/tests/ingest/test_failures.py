@@ -212,7 +212,7 @@ def test_keyboard_interrupt_says_that_it_can_go_on(tmp_path):
 
 def test_a_store_that_is_not_fenced_is_given_time_to_settle_after_a_run_that_was_cut_off(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr("hookrag.ingest.calls.time.sleep", lambda seconds: calls.append(seconds))
+    monkeypatch.setattr("hookrag.ingest.stores.time.sleep", lambda seconds: calls.append(seconds))
     store = FakeStore()
     sync = store.sync
     store.sync = lambda: (calls.append("sync"), sync())

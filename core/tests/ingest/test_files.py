@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 from hookrag import Document, ReadError
+from hookrag.components.readers import Csv, JsonLines, Markdown, Text
 from hookrag.ingest import Item, Skipped, Unread
-from hookrag.ingest.sources import Files
-from hookrag.readers import Csv, JsonLines, Markdown, Text
+from hookrag.ingest.files import Files
 
 from .fakes import FakeStore, run
 

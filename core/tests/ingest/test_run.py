@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 from hookrag import Document, HookragError
+from hookrag.errors import IngestStopped
 from hookrag.ingest import Ingest, Skipped
-from hookrag.ingest.failures import IngestStopped
 
 from .fakes import FakeStore, Letters, Words, run, target
 

@@ -148,7 +148,7 @@ DAMAGED = HookragError("a.segment is damaged: delete the folder")
 def test_a_store_that_cannot_be_opened_is_told_and_the_others_are_compared_and_mended(
     error, cause, checks, told, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("hookrag.ingest.calls.SETTLE_SECONDS", 0)
+    monkeypatch.setattr("hookrag.ingest.stores.SETTLE_SECONDS", 0)
     store, other = FakeStore(), FakeStore("other")
     run(tmp_path, [store, other], DOCUMENTS)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hookrag import chunk_of, readers
+from hookrag import chunk_of
+from hookrag.components import readers
 from hookrag.components.cited import Cited
 from hookrag.components.fused import Fused
 from hookrag.components.middleware import Budget, Cache, Redact, Retry

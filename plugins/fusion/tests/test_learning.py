@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from hookrag import Chunk, Hit, HookragError, Query, Ranking, ScoreKind
-from hookrag.judged import read_qrels
+from hookrag.qrels import read_qrels
 from hookrag_fusion.commands import learn_from, learn_weights
 from hookrag_fusion.fusers import LINEAR, RRF, MinMax
 from hookrag_fusion.learning import case, cross_validated, learn, ndcg, quality

@@ -25,7 +25,7 @@ from hookrag import (
     chunk_of,
     tracing,
 )
-from hookrag.request import Request, serving
+from hookrag.runtime.request import Request, serving
 from hookrag_openai.llm import OpenAIChat
 
 pytestmark = pytest.mark.service

@@ -12,7 +12,7 @@ from traceback import format_exception
 
 import pytest
 from hookrag import DeadlineExceeded, HookragError, Message, TransientError, Usage, deadline, tracing
-from hookrag.request import Request, serving
+from hookrag.runtime.request import Request, serving
 from hookrag_openai.llm import OpenAIChat
 
 KEY = "sk-secret-0123456789"

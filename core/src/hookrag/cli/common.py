@@ -43,7 +43,7 @@ def json_option(command: F) -> F:
 
 def config_path(config: Path | None) -> Path:
     """The file that was named, or the nearest one."""
-    from hookrag.config import find
+    from hookrag.config.file import find
 
     return config if config is not None else find(Path.cwd())
 
@@ -59,7 +59,7 @@ def opened(config: Path | None, pipeline: str) -> Iterator[Pipeline]:
     """The pipeline of a configuration, closed at the end. With HOOKRAG_TRACE set, what happened is printed."""
     from hookrag.cli.terminal import print_trace
     from hookrag.pipeline import Pipeline
-    from hookrag.trace import tracing
+    from hookrag.runtime.trace import tracing
 
     with Pipeline.from_config(config_path(config), pipeline=pipeline) as made:
         if os.environ.get("HOOKRAG_TRACE"):

@@ -65,7 +65,7 @@ def index(
     the same command goes on from there.
     """
     from hookrag.ingest import RemovalRefused
-    from hookrag.ingest.sources import Files
+    from hookrag.ingest.files import Files
 
     if dry_run and (take_over or rebuild):
         raise click.UsageError(

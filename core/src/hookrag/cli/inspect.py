@@ -13,8 +13,8 @@ from hookrag.cli.terminal import plain, print_error, print_json, print_table
 from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
+    from hookrag.index.windows import Window
     from hookrag.pipeline import Pipeline
-    from hookrag.windows import Window
 
 
 @click.command()
@@ -26,14 +26,14 @@ def check(config: Path | None, online: bool, as_json: bool) -> None:
 
     Builds every table and calls no model and no server, unless --online.
     """
-    from hookrag import assemble
-    from hookrag.catalogue import Catalogue
-    from hookrag.config import load
+    from hookrag.config import tables
+    from hookrag.config.catalogue import Catalogue
+    from hookrag.config.file import load
     from hookrag.pipeline import Pipeline
 
     path = config_path(config)
     try:
-        names = assemble.check(load(path), Catalogue.installed())
+        names = tables.check(load(path), Catalogue.installed())
     except ConfigError as error:
         if as_json:
             print_json({"ok": False, "problems": list(error.problems)})
@@ -108,7 +108,7 @@ def plugins(verbose: bool, as_json: bool) -> None:
 
     The names are what `use = "..."` takes. Nothing is imported but the plugins' registrations, unless --verbose.
     """
-    from hookrag.catalogue import Catalogue
+    from hookrag.config.catalogue import Catalogue
     from hookrag.values import KINDS
 
     catalogue = Catalogue.installed()
@@ -148,8 +148,8 @@ def schema() -> None:
 
     It is made from the constructors of the installed components.
     """
-    from hookrag.catalogue import Catalogue
-    from hookrag.schema import config_schema
+    from hookrag.config.catalogue import Catalogue
+    from hookrag.config.schema import config_schema
 
     described: dict[str, Any] = config_schema(Catalogue.installed())
     print_json(described)

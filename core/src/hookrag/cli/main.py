@@ -94,7 +94,7 @@ class Lazy(click.Group):
 
 
 def _plugin_commands() -> dict[str, Any]:
-    from hookrag.catalogue import Catalogue
+    from hookrag.config.catalogue import Catalogue
 
     offers = Catalogue.installed().of_kind("command")
     # A name that several plugins offer, or that is a command of the core, is reached as plugin:name.

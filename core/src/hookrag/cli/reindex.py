@@ -14,8 +14,8 @@ from hookrag.cli.progress import Style, progress_option, showing
 from hookrag.cli.terminal import plain, print_json
 
 if TYPE_CHECKING:
+    from hookrag.index.reindex import ReindexReport
     from hookrag.ingest import Report
-    from hookrag.reindex import ReindexReport
 
 
 @click.command()
@@ -42,7 +42,7 @@ def reindex(
     Give every path of the index. Whatever ends the command, the same command goes on from there. The old generation stays
     until --drop-old, which also works alone.
     """
-    from hookrag.reindex import SwitchRefused
+    from hookrag.index.reindex import SwitchRefused
 
     if not paths and not drop_old:
         raise click.UsageError("Name the paths to fill the index with, or --drop-old.")

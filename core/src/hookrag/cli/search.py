@@ -77,7 +77,7 @@ def search(
             if not rankings[0].hits:
                 say_if_empty(made)
             return
-        from hookrag.judged import read_queries
+        from hookrag.qrels import read_queries
 
         queries = read_queries(queries_file)
         if run_file is not None:
@@ -111,7 +111,7 @@ def _write_run(pipeline: Pipeline, queries: Sequence[Query], path: Path, k: int,
 
 
 def _run_lines(pipeline: Pipeline, batch: Sequence[Query], k: int, where: str | None, unit: str) -> Iterator[str]:
-    from hookrag.grouping import by_document
+    from hookrag.qrels import by_document
 
     if unit == "document":
         found = by_document(lambda q, depth: pipeline.retrieve(q, depth, where=where), batch, k)

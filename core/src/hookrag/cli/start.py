@@ -17,9 +17,9 @@ def init(folder: Path, force: bool) -> None:
 
     With all of hookrag[default] it searches by meaning and by words, reranks, and answers with quoted sentences.
     """
-    from hookrag.catalogue import Catalogue
-    from hookrag.config import NAME
-    from hookrag.starter import starter
+    from hookrag.cli.starter import starter
+    from hookrag.config.catalogue import Catalogue
+    from hookrag.config.file import NAME
 
     path = folder / NAME
     if path.exists() and not force:

@@ -9,8 +9,8 @@ from hookrag.components._citations import MARKER, Markers, check, claims
 from hookrag.components._prompt import DECLINE, INSTRUCTIONS, Draft, draft
 from hookrag.errors import HookragError
 from hookrag.protocols import LLM, Emit
-from hookrag.request import explaining
-from hookrag.trace import note
+from hookrag.runtime.request import explaining
+from hookrag.runtime.trace import note
 from hookrag.values import Answer, Chunk, Citation, Completion, Event, Hit, Message, Query, Ranking
 
 # What a chat template may add to each message, and before the first: role names, marks, a default greeting.

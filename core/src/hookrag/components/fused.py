@@ -9,8 +9,8 @@ from typing import Literal
 
 from hookrag.errors import DeadlineExceeded, HookragError
 from hookrag.protocols import Fuser, Retriever
-from hookrag.request import fan_out
-from hookrag.trace import note
+from hookrag.runtime.request import fan_out
+from hookrag.runtime.trace import note
 from hookrag.values import Query, Ranking
 
 

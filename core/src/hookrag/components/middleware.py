@@ -14,10 +14,10 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal
 
-from hookrag.calls import Call, Proceed
 from hookrag.errors import BudgetExceeded, TransientError
-from hookrag.request import current, time_left
-from hookrag.trace import note
+from hookrag.protocols import Call, Proceed
+from hookrag.runtime.request import current, time_left
+from hookrag.runtime.trace import note
 from hookrag.values import Message, Vectors
 
 Kind = Literal["chunker", "embedder", "store", "retriever", "fuser", "reranker", "llm", "generator"]
@@ -167,13 +167,13 @@ def _item(item: Any) -> str:
 
 
 def _take(vectors: Vectors, row: int) -> Vectors:
-    from hookrag.vectors import take
+    from hookrag.components.vectors import take
 
     return take(vectors, [row])
 
 
 def _stack(parts: Sequence[Vectors]) -> Vectors:
-    from hookrag.vectors import stack
+    from hookrag.components.vectors import stack
 
     return stack(parts)
 

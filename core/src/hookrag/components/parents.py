@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hookrag.filters import matches
-from hookrag.ordering import best
 from hookrag.protocols import Retriever, Store
-from hookrag.trace import note
-from hookrag.values import Chunk, Hit, Query, Ranking
+from hookrag.runtime.trace import note
+from hookrag.values import Chunk, Hit, Query, Ranking, best
 
 
 class Parents:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hookrag.errors import IdentityError
 from hookrag.filters import Filter
 from hookrag.protocols import DenseStore, Embedder, SparseStore, TextStore
-from hookrag.request import explaining
+from hookrag.runtime.request import explaining
 from hookrag.values import Hit, Part, Query, Ranking, ScoreKind
 
 Search = Callable[[Sequence[Query], Filter | None], list[list[Hit]]]

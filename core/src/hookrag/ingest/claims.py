@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hookrag.errors import HookragError, IdentityError, IngestRefused
-from hookrag.ingest.calls import Stores
 from hookrag.ingest.journal import JOURNAL, Journal, StoreRecord
+from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Flat, Target, identity_error
 from hookrag.values import Card
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hookrag.ingest.calls import attempt
 from hookrag.ingest.failures import refuses_text
 from hookrag.ingest.prepare import Need
 from hookrag.ingest.report import Estimate
+from hookrag.ingest.stores import attempt
 from hookrag.protocols import Embedder, Tokenizing
-from hookrag.proxies import Proxy
+from hookrag.runtime.proxies import Proxy
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text and the vocabularies that are common; other languages need up to four times the tokens."""

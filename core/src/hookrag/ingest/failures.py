@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from hookrag.errors import ComponentError, ContractError, HookragError, IngestRefused, ItemRejected, TransientError
+from hookrag.errors import ComponentError, ContractError, IngestRefused, IngestStopped, ItemRejected, TransientError
 
 if TYPE_CHECKING:
     from hookrag.ingest.report import Report
@@ -19,15 +19,6 @@ R = TypeVar("R")
 
 STREAK = 20
 """So many equal failures in a row are a failure of the system, not of the items."""
-
-
-class IngestStopped(HookragError):
-    """The run stopped at a failure that concerns everything; what is finished is kept and the same command goes on.
-
-    `report` holds what was done until then.
-    """
-
-    report: Report | None = None
 
 
 class RemovalRefused(IngestRefused):

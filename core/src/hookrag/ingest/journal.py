@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from hookrag.errors import IngestStopped, JournalDamaged
 from hookrag.ingest import formats
-from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.target import Flat
 
 JOURNAL = "journal.sqlite3"
@@ -92,10 +92,6 @@ class Known:
     n: int
     item: int
     source: int
-
-
-class JournalDamaged(IngestStopped):
-    """The file of the journal is not what SQLite wrote: the same command again does not help."""
 
 
 def failure(path: Path, what: str, error: sqlite3.Error) -> IngestStopped:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hookrag.filters import FieldType, FilterError, check_value
-from hookrag.ingest.calls import ROWS_AT_ONCE, Stores, attempt
 from hookrag.ingest.failures import Streaks, bisected, refuses_document, refuses_text
 from hookrag.ingest.items import number64
 from hookrag.ingest.journal import Journal, Known
 from hookrag.ingest.plans import ItemState, Next, Settled
 from hookrag.ingest.report import Report
+from hookrag.ingest.stores import ROWS_AT_ONCE, Stores, attempt
 from hookrag.ingest.target import Target
 from hookrag.protocols import Chunker, Embedder
-from hookrag.trace import tracing
+from hookrag.runtime.trace import tracing
 from hookrag.values import Chunk, Document, Output, Row, Vectors
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hookrag.ingest.calls import Stores, attempt
 from hookrag.ingest.failures import bisected, refuses_text
 from hookrag.ingest.items import number64
 from hookrag.ingest.journal import Journal
 from hookrag.ingest.prepare import check_of
+from hookrag.ingest.stores import Stores, attempt
 from hookrag.ingest.target import Target
 from hookrag.values import Output, Row, Vectors
 

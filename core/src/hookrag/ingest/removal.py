@@ -11,7 +11,7 @@ from hookrag.ingest.journal import Journal
 from hookrag.ingest.report import Report, source_name
 
 if TYPE_CHECKING:
-    from hookrag.ingest.session import Settings
+    from hookrag.ingest.settings import Settings
 
 AT_ONCE = 1000
 

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Event
 
-from hookrag.filters import FieldType
 from hookrag.ingest import claims, plans, removal
-from hookrag.ingest.calls import Stores
 from hookrag.ingest.estimate import Estimator
 from hookrag.ingest.failures import Streaks
 from hookrag.ingest.intake import Batch, Entry, Intake, timed
 from hookrag.ingest.journal import Journal
 from hookrag.ingest.plans import Failure, Planned, Settled
 from hookrag.ingest.prepare import Prepared, Preparer, Work
-from hookrag.ingest.report import Phase, Problem, Progress, Report
+from hookrag.ingest.report import Phase, Problem, Report
+from hookrag.ingest.settings import Settings
+from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Target
-from hookrag.request import current, serving
+from hookrag.runtime.request import current, serving
 
 TELL_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run was asked to do."""
-
-    source: str
-    complete: bool
-    under: str
-    root: Path | None
-    prune: bool
-    retry_failed: bool
-    dry_run: bool
-    take_over: bool
-    rebuild: Collection[str]
-    fields: Mapping[str, FieldType]
-    batch_bytes: int | None
-    patience: float
-    progress: Callable[[Progress], None] | None
 
 
 @dataclass(frozen=True, slots=True)

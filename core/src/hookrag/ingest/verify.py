@@ -6,12 +6,11 @@ import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from hookrag.errors import HookragError, IdentityError
+from hookrag.errors import HookragError, IdentityError, IngestStopped
 from hookrag.ingest import claims, plans, recheck
-from hookrag.ingest.calls import Stores
-from hookrag.ingest.failures import IngestStopped
 from hookrag.ingest.journal import Journal, failure
 from hookrag.ingest.report import StoreCheck, VerifyReport
+from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Target
 from hookrag.values import Card
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hookrag.adopt import Adoption
-from hookrag.build import Shared
+from hookrag.config.objects import Adoption
 from hookrag.errors import HookragError
-from hookrag.instance import walk
+from hookrag.runtime.component import walk
+from hookrag.runtime.shared import Shared
 
 Make = Callable[..., Any]
 """Gives a fresh component that was not opened: called with a folder for a store and a reader, without arguments else."""

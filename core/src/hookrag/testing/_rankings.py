@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from zlib import crc32
 
-from hookrag.ordering import best
 from hookrag.testing.samples import QUERIES, chunks
-from hookrag.values import Hit, Part, Query, Ranking, ScoreKind
+from hookrag.values import Hit, Part, Query, Ranking, ScoreKind, best
 
 KIND = ScoreKind("inner product", "hookrag.testing")
 """One kind for all legs, so that fusers of raw scores take them."""

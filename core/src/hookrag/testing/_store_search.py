@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from hookrag.components.vectors import take
 from hookrag.errors import ComponentError
 from hookrag.filters import Filter, matches
 from hookrag.testing._kit import Check, Make, difference, opened, refusal, require
 from hookrag.testing.samples import EDGE_FILTERS, FILTERS, QUERIES, UNSEEN, chunks, filters, put
 from hookrag.values import Document, Hit, Output, Row, ScoreKind, SparseRows, Vectors
-from hookrag.vectors import take
 
 TOLERANCE = 1e-4
 """How far a score may be from the one computed here, in its own unit and relative to its size."""

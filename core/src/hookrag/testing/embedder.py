@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hookrag.components.vectors import take
 from hookrag.testing._kit import Check, Make, difference, fresh, opened, refusal, require, temporary_folder
 from hookrag.testing._tokens import tokens_check
 from hookrag.testing.general import Trial, general_checks
 from hookrag.testing.samples import documents
 from hookrag.values import Output, SparseRows, Vectors
-from hookrag.vectors import take
 
 ALL: tuple[Output, ...] = ("dense", "sparse", "multi")
 COSINE = 1e-5

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hookrag.filters import Filter, matches
-from hookrag.ordering import best
 from hookrag.protocols import Chunker, Embedder, Emit
 from hookrag.values import (
     Answer,
@@ -36,6 +35,7 @@ from hookrag.values import (
     SparseRows,
     Usage,
     Vectors,
+    best,
     chunk_of,
 )
 

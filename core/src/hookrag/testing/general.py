@@ -20,8 +20,8 @@ from threading import Barrier
 from time import process_time
 from typing import Any, Literal, get_args, get_origin
 
+from hookrag.config.signature import OPERATIONS, REFERENCES, parameters
 from hookrag.errors import HookragError, PluginError
-from hookrag.signature import OPERATIONS, REFERENCES, parameters
 from hookrag.testing._kit import Check, Make, close, difference, fresh, opened, require, temporary_folder
 
 THREADS = 8

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hookrag.adopt import Adoption
-from hookrag.build import Shared
-from hookrag.calls import Call, Proceed
 from hookrag.components.middleware import Budget, Cache, Redact, Retry
+from hookrag.config.objects import Adoption
 from hookrag.errors import ItemRejected
-from hookrag.request import Request, current, serving
+from hookrag.protocols import Call, Proceed
+from hookrag.runtime.request import Request, current, serving
+from hookrag.runtime.shared import Shared
+from hookrag.runtime.trace import tracing
 from hookrag.testing._kit import Check, Make, difference, opened, options_of, require
 from hookrag.testing._rankings import rankings, relevant
 from hookrag.testing.fakes import (
@@ -31,7 +32,6 @@ from hookrag.testing.fakes import (
 )
 from hookrag.testing.general import Trial, general_checks
 from hookrag.testing.samples import QUERIES, chunks, documents, put
-from hookrag.trace import tracing
 from hookrag.values import Message
 
 TEXTS = tuple(document.text for document in documents())
@@ -235,7 +235,7 @@ def check_nests_in_each_order(make: Make) -> str | None:
                     not differs,
                     middleware,
                     f"changes {name} when it is {how}: {differs}",
-                    "keep what belongs to a request in hookrag.request.current().state, under a key of its own",
+                    "keep what belongs to a request in hookrag.runtime.request.current().state, under a key of its own",
                 )
     return None
 

@@ -8,7 +8,8 @@ import numpy as np
 from hookrag import ItemRejected, Row
 from hookrag_segments.content import Columns
 from hookrag_segments.files import Array, Layout
-from hookrag_segments.merge import Source, column, pieces_of
+from hookrag_segments.live import LiveSegment
+from hookrag_segments.merge import column, pieces_of
 from hookrag_segments.segment import Segment
 
 from hookrag_faiss.metric import Floats, Metric, wrong
@@ -77,7 +78,7 @@ class PendingVectors:
         return Columns(layout(len(vectors), dim), pieces(), {"dim": dim})
 
 
-def merged(sources: Sequence[Source]) -> Columns:
+def merged(sources: Sequence[LiveSegment]) -> Columns:
     """The columns of the live rows of the sources, in their order."""
     dim = dim_of(sources[0].segment)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from hookrag import Row
 from hookrag_segments.content import Columns
 from hookrag_segments.files import File
+from hookrag_segments.live import LiveSegment
 from hookrag_segments.manifest import Kind
-from hookrag_segments.merge import Source, tiered
+from hookrag_segments.merge import tiered
 from hookrag_segments.segment import Segment
 from hookrag_segments.snapshot import Opened, Snapshot
 
@@ -40,7 +41,7 @@ class Vectors:
         dims = (dim_of(part.segment) for part in parts if part.live)
         return PendingVectors(next(dims, None), self.metric)
 
-    def merged(self, sources: Sequence[Source], /) -> Columns:
+    def merged(self, sources: Sequence[LiveSegment], /) -> Columns:
         return merged(sources)
 
     def plan(self, parts: Sequence[Opened], /) -> list[list[int]]:

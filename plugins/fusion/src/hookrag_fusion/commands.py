@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from hookrag import ConfigError, HookragError, Pipeline, Query, Ranking
-from hookrag.judged import Qrels, read_qrels, read_queries
+from hookrag.qrels import Qrels, read_qrels, read_queries
 
 from hookrag_fusion.fusers import LINEAR
 from hookrag_fusion.learning import Learned, case, cross_validated

@@ -10,8 +10,9 @@ from pathlib import Path
 from hookrag import Row
 from hookrag_segments.content import Columns
 from hookrag_segments.files import File
+from hookrag_segments.live import LiveSegment
 from hookrag_segments.manifest import Kind
-from hookrag_segments.merge import Source, tiered
+from hookrag_segments.merge import tiered
 from hookrag_segments.segment import Segment
 from hookrag_segments.snapshot import Opened, Snapshot
 
@@ -40,7 +41,7 @@ class Terms:
     def pending(self, parts: Sequence[Opened], /) -> PendingTerms:
         return PendingTerms(self._chain, self._fields, sparse=self._sparse)
 
-    def merged(self, sources: Sequence[Source], /) -> Columns:
+    def merged(self, sources: Sequence[LiveSegment], /) -> Columns:
         return merged(sources, self._fields)
 
     def plan(self, parts: Sequence[Opened], /) -> list[list[int]]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from hookrag_segments.content import Columns
 from hookrag_segments.files import Array
-from hookrag_segments.merge import Source, column, ragged, total
+from hookrag_segments.live import LiveSegment
+from hookrag_segments.merge import column, ragged, total
 from hookrag_segments.segment import offsets
 from numpy.typing import NDArray
 
@@ -33,7 +34,7 @@ _TERMS = _Table("terms", "term_at", "term_rows", "tf")
 _DIMS = _Table("dims", "dim_at", "dim_rows", "dim_values")
 
 
-def merged(sources: Sequence[Source], fields: Sequence[Field]) -> Columns:
+def merged(sources: Sequence[LiveSegment], fields: Sequence[Field]) -> Columns:
     """The columns of the live rows of the sources, in their order."""
     terms, term_sizes = _union(sources, _TERMS)
     dims, dim_sizes = _union(sources, _DIMS)
@@ -58,7 +59,7 @@ def merged(sources: Sequence[Source], fields: Sequence[Field]) -> Columns:
     return Columns(layout(sizes, tf=tf, fields=fields), pieces())
 
 
-def _union(sources: Sequence[Source], table: _Table) -> tuple[Array, NDArray[np.int64]]:
+def _union(sources: Sequence[LiveSegment], table: _Table) -> tuple[Array, NDArray[np.int64]]:
     """The keys that live rows have, ascending, and how many live rows each has."""
     keys = np.unique(np.concatenate([source.segment[table.keys] for source in sources]))
     counts = np.zeros(len(keys), dtype=np.int64)
@@ -68,7 +69,7 @@ def _union(sources: Sequence[Source], table: _Table) -> tuple[Array, NDArray[np.
     return keys[counts > 0], counts[counts > 0]
 
 
-def _live_counts(source: Source, table: _Table) -> NDArray[np.int64]:
+def _live_counts(source: LiveSegment, table: _Table) -> NDArray[np.int64]:
     bounds, rows = source.segment[table.bounds], source.segment[table.rows]
     if len(source.live) == len(source.segment):
         return np.diff(bounds)
@@ -89,7 +90,7 @@ def _blocks(bounds: Array) -> Iterator[tuple[int, int]]:
         first = end
 
 
-def _postings(sources: Sequence[Source], table: _Table, keys: Array) -> Iterator[tuple[Array, Array]]:
+def _postings(sources: Sequence[LiveSegment], table: _Table, keys: Array) -> Iterator[tuple[Array, Array]]:
     """Rows and values of all keys, in order, in pieces."""
     totals = np.zeros(len(keys), dtype=np.int64)
     for source in sources:
@@ -120,7 +121,7 @@ def _postings(sources: Sequence[Source], table: _Table, keys: Array) -> Iterator
             source.segment.data.forget()
 
 
-def _of_one_key(sources: Sequence[Source], table: _Table, key: Any) -> Iterator[tuple[Array, Array]]:
+def _of_one_key(sources: Sequence[LiveSegment], table: _Table, key: Any) -> Iterator[tuple[Array, Array]]:
     """Rows and values of one key, which may have very many: nothing has to be sorted."""
     for source in sources:
         segment = source.segment

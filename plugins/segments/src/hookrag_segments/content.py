@@ -12,8 +12,8 @@ from hookrag import Row
 from hookrag_segments.files import Array, File, Layout
 
 if TYPE_CHECKING:
+    from hookrag_segments.live import LiveSegment
     from hookrag_segments.manifest import Kind
-    from hookrag_segments.merge import Source
     from hookrag_segments.segment import Segment
     from hookrag_segments.snapshot import Opened, Snapshot
 
@@ -57,7 +57,7 @@ class Content(Protocol[View]):
         """For the rows of a new segment beside these parts."""
         ...
 
-    def merged(self, sources: Sequence[Source], /) -> Columns:
+    def merged(self, sources: Sequence[LiveSegment], /) -> Columns:
         """The columns of the live rows of these segments, in their order, in pieces of bounded size."""
         ...
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hookrag_segments.content import Columns, Content
 from hookrag_segments.files import BLOCK, Array, ArrayWriter, File
+from hookrag_segments.live import ROWS, LiveSegment
 from hookrag_segments.segment import Ints, Segment, offsets, row_layout
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 8
 MIN_MERGED = 4
-ROWS = 1 << 15
 
 
 def tiered(live: Sequence[int], dead: Sequence[int]) -> list[list[int]]:
@@ -47,42 +45,16 @@ def tiered(live: Sequence[int], dead: Sequence[int]) -> list[list[int]]:
     return groups + [[at] for at in range(len(live)) if at not in merged and dead[at] > live[at]]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A segment that is merged, its live rows, and the new number of each row, -1 for a deleted one."""
-
-    segment: Segment
-    live: NDArray[np.int32]
-    number: NDArray[np.int32]
-
-    def blocks(self) -> Iterator[NDArray[np.int32]]:
-        """The live rows in pieces."""
-        for at in range(0, len(self.live), ROWS):
-            yield self.live[at : at + ROWS]
-
-    def runs(self) -> Iterator[tuple[int, int]]:
-        """The live rows as ranges of neighbours: the first, and the one after the last."""
-        starts = np.flatnonzero(np.diff(self.live, prepend=-2) != 1).tolist()
-        for first, end in zip(starts, [*starts[1:], len(self.live)], strict=True):
-            yield int(self.live[first]), int(self.live[end - 1]) + 1
-
-    def lengths(self, bounds: str, rows: NDArray[np.int32]) -> NDArray[np.int64]:
-        """How many elements some rows have between these bounds."""
-        at = self.segment[bounds]
-        lengths: NDArray[np.int64] = at[rows + 1] - at[rows]
-        return lengths
-
-
 def merge(path: Path, segments: Sequence[Segment], dead: Sequence[Mask | None], content: Content[Any]) -> File:
     """Write the live rows of the segments to a new one, durable when this returns."""
-    sources: list[Source] = []
+    sources: list[LiveSegment] = []
     n = 0
     for segment, gone in zip(segments, dead, strict=True):
         kept = np.ones(len(segment), dtype=np.bool_) if gone is None else ~gone
         live = np.flatnonzero(kept).astype(np.int32)
         number = np.full(len(segment), -1, dtype=np.int32)
         number[live] = np.arange(n, n + len(live), dtype=np.int32)
-        sources.append(Source(segment, live, number))
+        sources.append(LiveSegment(segment, live, number))
         n += len(live)
     rows, own = _row_columns(sources, n), content.merged(sources)
     with ArrayWriter(path, {**rows.layout, **own.layout}) as file:
@@ -91,7 +63,7 @@ def merge(path: Path, segments: Sequence[Segment], dead: Sequence[Mask | None], 
         return file.finish({**rows.facts, **own.facts})
 
 
-def _row_columns(sources: Sequence[Source], n: int) -> Columns:
+def _row_columns(sources: Sequence[LiveSegment], n: int) -> Columns:
     owners = list(dict.fromkeys(owner for source in sources for owner in source.segment.owners))
     hashes, codes, picks = _metadata(sources)
     metas = sum(
@@ -122,7 +94,7 @@ def _row_columns(sources: Sequence[Source], n: int) -> Columns:
     return Columns(row_layout(sizes, id_bytes=width), pieces(), {"owners": owners})
 
 
-def column(sources: Sequence[Source], name: str) -> Iterator[tuple[str, Array]]:
+def column(sources: Sequence[LiveSegment], name: str) -> Iterator[tuple[str, Array]]:
     """The values of the live rows in a column that has one a row."""
     for source in sources:
         for rows in source.blocks():
@@ -130,7 +102,7 @@ def column(sources: Sequence[Source], name: str) -> Iterator[tuple[str, Array]]:
         source.segment.data.forget()
 
 
-def ragged(sources: Sequence[Source], bounds: str, *blobs: str) -> Iterator[tuple[str, Array]]:
+def ragged(sources: Sequence[LiveSegment], bounds: str, *blobs: str) -> Iterator[tuple[str, Array]]:
     """The bounds of the live rows, one after the other, and what lies between them in each of the blobs."""
     yield bounds, np.zeros(1, dtype=np.int64)
     end = 0
@@ -158,12 +130,12 @@ def pieces_of(segment: Segment, name: str, begin: int, stop: int) -> Iterator[Ar
             segment.data.forget()
 
 
-def total(sources: Sequence[Source], bounds: str) -> int:
+def total(sources: Sequence[LiveSegment], bounds: str) -> int:
     """How many elements the live rows have between these bounds."""
     return sum(int(source.lengths(bounds, rows).sum()) for source in sources for rows in source.blocks())
 
 
-def _order(sources: Sequence[Source]) -> Iterator[Array]:
+def _order(sources: Sequence[LiveSegment]) -> Iterator[Array]:
     """The new rows by ascending id: ranges of ids one after the other, each taken from the order of every source."""
     largest = max(sources, key=lambda source: len(source.segment)).segment
     pivots = largest["ids"][largest["order"][ROWS::ROWS]].tolist()
@@ -183,7 +155,7 @@ def _order(sources: Sequence[Source]) -> Iterator[Array]:
             source.segment.data.forget()
 
 
-def _metadata(sources: Sequence[Source]) -> tuple[Array, list[Array], list[Ints]]:
+def _metadata(sources: Sequence[LiveSegment]) -> tuple[Array, list[Array], list[Ints]]:
     """The digests of all metadata in use, the new code of each code of a source, and which entries each source gives."""
     used = [_used(source) for source in sources]
     found = [source.segment["meta_hash"][codes] for source, codes in zip(sources, used, strict=True)]
@@ -198,7 +170,7 @@ def _metadata(sources: Sequence[Source]) -> tuple[Array, list[Array], list[Ints]
     return hashes, codes, picks
 
 
-def _used(source: Source) -> Ints:
+def _used(source: LiveSegment) -> Ints:
     """The codes of metadata that live rows have, ascending."""
     seen = np.zeros(len(source.segment["meta_hash"]), dtype=np.bool_)
     for rows in source.blocks():
@@ -206,7 +178,9 @@ def _used(source: Source) -> Ints:
     return np.flatnonzero(seen)
 
 
-def _gathered_metadata(sources: Sequence[Source], hashes: Array, picks: Sequence[Ints]) -> Iterator[tuple[str, Array]]:
+def _gathered_metadata(
+    sources: Sequence[LiveSegment], hashes: Array, picks: Sequence[Ints]
+) -> Iterator[tuple[str, Array]]:
     """Each metadata once, by ascending digest, and where each begins."""
     owner = np.concatenate([np.full(len(pick), at) for at, pick in enumerate(picks)])
     entry = np.concatenate(picks)

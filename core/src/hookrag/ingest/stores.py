@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from hookrag.errors import ConfigError, IdentityError, IndexLocked, IngestRefused, PluginError
+from hookrag.errors import ConfigError, IdentityError, IndexLocked, IngestRefused, IngestStopped, PluginError
 from hookrag.ingest import plans
-from hookrag.ingest.failures import IngestStopped, bisected, persistently, refuses_item
+from hookrag.ingest.failures import bisected, persistently, refuses_item
 from hookrag.ingest.journal import Journal
 from hookrag.ingest.target import Target
 from hookrag.values import Card, Row, RowKey

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from hookrag.errors import IndexLocked
-from hookrag.ingest.failures import IngestStopped
+from hookrag.errors import IndexLocked, IngestStopped
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from hookrag.ingest.journal import JOURNAL, failure
 from hookrag.ingest.report import source_name
 
 if TYPE_CHECKING:
-    from hookrag.proxies import StoreProxy
+    from hookrag.runtime.proxies import StoreProxy
 
 SHOWN = 10
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hookrag.build import Shared
+from hookrag.config.signature import ATTRIBUTES, OPERATIONS, REFERENCES, parameters
 from hookrag.errors import ConfigError
-from hookrag.instance import Instance, walk
-from hookrag.proxies import PROXIES, Proxy
-from hookrag.signature import ATTRIBUTES, OPERATIONS, REFERENCES, parameters
+from hookrag.runtime.component import Instance, walk
+from hookrag.runtime.proxies import PROXIES, Proxy
+from hookrag.runtime.shared import Shared
 from hookrag.values import Step
 
 _ABSENT = object()

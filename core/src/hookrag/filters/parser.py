@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from hookrag._filter_lexer import RESERVED, Token, next_token, render_name
-from hookrag._filter_tree import (
+from hookrag.filters.lexer import RESERVED, Token, next_token, render_name
+from hookrag.filters.tree import (
     MAX_NESTING,
     MAX_VALUES,
     OPERATORS,

@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from hookrag.assemble import IndexTable, PipelineTable
-from hookrag.catalogue import Catalogue, Offer
+from hookrag.config.catalogue import Catalogue, Offer
+from hookrag.config.signature import json_schema, parameters
+from hookrag.config.tables import IndexTable, PipelineTable
 from hookrag.errors import PluginError
-from hookrag.signature import json_schema, parameters
 from hookrag.values import KINDS
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from hookrag import generations
-from hookrag.build import Builder, Shared, index_folder, nearest
-from hookrag.catalogue import Catalogue
-from hookrag.config import Config, find, load
+from hookrag.config.builder import Builder, index_folder, nearest
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import Config, find, load
+from hookrag.config.signature import Mismatch, convert
+from hookrag.disk import generations
 from hookrag.errors import ConfigError
-from hookrag.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
-from hookrag.signature import Mismatch, convert
+from hookrag.runtime.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
+from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS
 
 FieldType = Literal["keyword", "int", "float", "bool", "keywords"]

@@ -8,94 +8,32 @@ switch and does nothing else, so that what was cut off anywhere ends in one plac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hookrag import assemble, generations
-from hookrag.build import Shared
-from hookrag.catalogue import Catalogue
-from hookrag.config import Config
-from hookrag.coverage import apart, covered, gone, known_places, known_stores, named, owner_of, remembered
+from hookrag.config import tables
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import Config
+from hookrag.config.signature import served
+from hookrag.disk import generations
+from hookrag.disk.generations import place
+from hookrag.disk.lock import locked
 from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
-from hookrag.generations import place
-from hookrag.identity import targets_of
-from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, check_identity
-from hookrag.ingest.calls import attempt
-from hookrag.ingest.lock import locked
-from hookrag.ingest.sources import Files
-from hookrag.instance import walk
-from hookrag.proxies import ReaderProxy, StoreProxy
-from hookrag.signature import served
-from hookrag.values import Document
+from hookrag.index.given import Source
+from hookrag.index.guard import check_current
+from hookrag.index.identity import targets_of
+from hookrag.ingest import Ingest, Report, VerifyReport, check_identity
+from hookrag.ingest.coverage import apart, covered, gone, known_stores, named, owner_of, remembered
+from hookrag.ingest.stores import attempt
+from hookrag.runtime.component import walk
+from hookrag.runtime.proxies import StoreProxy
+from hookrag.runtime.shared import Shared
 
 PATIENCE = 120.0
-SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is brought into the next generation; the fields are what `Ingest.run` takes."""
-
-    documents: Iterable[Document | Item | Unread | Skipped]
-    name: str
-    under: str = ""
-    root: Path | None = None
-    progress: Callable[[Progress], None] | None = None
-    path: Path | None = None
-    doubled: Sequence[Path] = ()
-
-    @classmethod
-    def files(
-        cls,
-        path: Path,
-        readers: Mapping[str, ReaderProxy],
-        base: Path,
-        progress: Callable[[Progress], None] | None,
-        index: Path,
-    ) -> Source:
-        """A file, or a folder with all below it; its documents are named from `base`, or from the folder above elsewhere.
-
-        What lies in `base` is of the source ".", so that a project that is moved with its index is the same. What the
-        generation in the folder `index` has as a part or as the whole of something keeps the source and the ids that it has
-        there; `doubled` are the paths below whose documents have other ids there.
-        """
-        recipes = {suffix: reader.step.fingerprint for suffix, reader in readers.items()}
-        where, base = path.resolve(), base.resolve()
-        known = [(base if name == "." else Path(name), under) for name, under in known_places(index)]
-        given = [(root, root / under) for root, under in known if root.is_absolute()]
-        roots = [
-            root for root, part in given
-            if where.is_relative_to(root) and (where.is_relative_to(part) or part.is_relative_to(where))
-        ]  # fmt: skip
-        default = base if where.is_relative_to(base) else where.parent
-        root = max(roots, key=lambda one: len(one.parts), default=default)
-        found = Files(where, readers, root=root, recipes=recipes)
-        doubled = [part for other, part in given if other != found.root and part.is_relative_to(where)]
-        counted = None
-        if progress is not None:
-            total, tell = found.count(), progress
-
-            def counted(now: Progress) -> None:
-                tell(replace(now, total=total))
-
-        name = "." if found.root == base else str(found.root)
-        return cls(found, name, found.under, where if where.is_dir() else None, counted, where, doubled)
-
-    def check_single(self) -> None:
-        """Raise IngestRefused where the index has documents of it by other ids, which would be found twice."""
-        if self.doubled:
-            tops = [part for part in sorted(set(self.doubled)) if not any(up in self.doubled for up in part.parents)]
-            listed = "".join(f"\n  {part}" for part in tops[:SHOWN])
-            listed += f"\n  and {len(tops) - SHOWN} more" if len(tops) > SHOWN else ""
-            raise IngestRefused(
-                f"{self.path} contains what was indexed by itself, whose documents would be in the index twice, by two ids:"
-                f"{listed}\nIndex that and what lies beside it by themselves, or make the index anew with the whole in their "
-                f"place: hookrag reindex --prune PATH..."
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,45 +75,6 @@ class SwitchRefused(IngestRefused):
         self.report = report
 
 
-def check_index(folder: Path, generation: int, stores: Sequence[StoreProxy]) -> None:
-    """Raise IdentityError where a generation was made with other settings."""
-    try:
-        check_identity(place(folder, generation), targets_of(stores))
-    except IdentityError as error:
-        begun = generations.switching(folder)
-        if begun not in (None, generation):
-            error.add_note(f"a switch to generation {begun} was cut off: finish it, hookrag reindex PATH...")
-        raise
-
-
-@contextmanager
-def writing(folder: Path, generation: int) -> Iterator[None]:
-    """Hold the index for writing to the generation that is searched.
-
-    Raises IndexLocked while another process writes to whatever generation; IngestRefused where this is not the one that is
-    searched, or where a switch was cut off in the middle.
-    """
-    with locked(folder):
-        _check_current(folder, generation)
-        begun = generations.switching(folder)
-        if begun == generation:
-            generations.end_switch(folder)  # all that was cut off was the report
-        elif begun is not None:
-            raise IngestRefused(
-                f"a switch of the index in {folder} to generation {begun} was cut off: finish it, hookrag reindex PATH..."
-            )
-        yield
-
-
-def _check_current(folder: Path, generation: int) -> None:
-    now = generations.current(folder)
-    if now != generation:
-        raise IngestRefused(
-            f"this pipeline was made of generation {generation} of the index in {folder}, generation {now} has taken its "
-            f"place since: make the pipeline again, or start the process again"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Reindexing:
     """An index whose generation `generation` is searched, and what its stores are made from."""
@@ -192,7 +91,7 @@ class Reindexing:
     def run(self, sources: Sequence[Source], *, drop_old: bool, allow_partial: bool, prune: bool) -> ReindexReport:
         """See `Pipeline.reindex`."""
         with locked(self.folder):
-            _check_current(self.folder, self.generation)
+            check_current(self.folder, self.generation)
             generations.sweep(self.folder)
             begun = generations.switching(self.folder)
             if begun == self.generation + 1:
@@ -364,10 +263,10 @@ class Reindexing:
     @contextmanager
     def _stores(self, generation: int, *, beside: bool = True) -> Iterator[list[StoreProxy]]:
         """Every store of the index in a generation: those of the pipeline, and those that other pipelines have filled."""
-        tables = self.config.tables.get("stores", {})
+        configured = self.config.tables.get("stores", {})
         known = known_stores(place(self.folder, self.generation))
-        names = [*self.names, *(name for name in known if name in tables and name not in self.names)]
-        stores = assemble.stores(self.config, self.catalogue, self.shared, names, generation, beside=beside)
+        names = [*self.names, *(name for name in known if name in configured and name not in self.names)]
+        stores = tables.stores(self.config, self.catalogue, self.shared, names, generation, beside=beside)
         used = list(walk(stores))
         self.shared.enter(used)
         try:

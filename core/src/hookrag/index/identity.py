@@ -9,8 +9,8 @@ from typing import Any
 
 from hookrag.errors import ConfigError, HookragError, TransientError
 from hookrag.ingest import Target
-from hookrag.instance import walk
-from hookrag.proxies import EmbedderProxy, Proxy, StoreProxy
+from hookrag.runtime.component import walk
+from hookrag.runtime.proxies import EmbedderProxy, Proxy, StoreProxy
 
 Flat = dict[str, str | int | float | bool | None]
 

@@ -1,16 +1,4 @@
-"""Filters over metadata: a small expression language, its tree, and what it means.
-
-`lang == "en" and (year >= 2020 or not exists(year))` is parsed once to a tree, which stores translate with parameters
-and whose meaning is `matches`. The grammar is in `_filter_parser`. The rules of evaluation:
-
-- A comparison, `in`, `contains` or `startswith` on a missing field is false, and so are `!=` and `not in`:
-  `lang != "en"` is true where there is another language, `not lang == "en"` also where there is none. None is missing.
-- Values compare within a kind: strings, numbers (int and float alike), bools. Across kinds everything is false, `!=`
-  too. A bool is no number, and has no order. NaN and infinity compare with nothing.
-- Strings are ordered by code point, so ISO dates are ordered as dates. Neither case nor Unicode form is folded.
-- A field is one key of the metadata; `a.b` is the key "a.b", not a path.
-- `not` is plain negation, of a false that came from a missing field too.
-"""
+"""What a filter means: evaluation, rendering, and the declared types; the rules are in the docstring of the package."""
 
 from __future__ import annotations
 
@@ -19,9 +7,9 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, assert_never
 
-from hookrag._filter_lexer import quoted, render_name
-from hookrag._filter_parser import parse_text
-from hookrag._filter_tree import (
+from hookrag.filters.lexer import quoted, render_name
+from hookrag.filters.parser import parse_text
+from hookrag.filters.tree import (
     INT_MAX,
     INT_MIN,
     KIND_NAMES,
@@ -44,29 +32,6 @@ from hookrag._filter_tree import (
     problem,
     shown,
 )
-
-__all__ = [
-    "And",
-    "Compare",
-    "Contains",
-    "Exists",
-    "FieldType",
-    "Filter",
-    "FilterError",
-    "In",
-    "Not",
-    "Operator",
-    "Or",
-    "StartsWith",
-    "Value",
-    "both",
-    "check_value",
-    "fields",
-    "matches",
-    "parse",
-    "render",
-    "validate",
-]
 
 FieldType: TypeAlias = Literal["keyword", "int", "float", "bool", "keywords"]
 

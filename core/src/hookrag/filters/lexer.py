@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
-from hookrag._filter_tree import INT_MAX, INT_MIN, Value, has_lone_surrogate, problem, shown
+from hookrag.filters.tree import INT_MAX, INT_MIN, Value, has_lone_surrogate, problem, shown
 
 RESERVED = frozenset({"and", "or", "not", "in", "contains", "startswith", "exists", "true", "false"})
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")

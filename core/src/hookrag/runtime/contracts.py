@@ -8,10 +8,10 @@ from math import isfinite
 from operator import eq
 from typing import Any, NoReturn
 
-from hookrag.calls import Call
 from hookrag.errors import ContractError
 from hookrag.filters import Filter, matches, render
-from hookrag.request import current
+from hookrag.protocols import Call
+from hookrag.runtime.request import current
 from hookrag.values import Answer, Chunk, Completion, Hit, Ranking, Vectors
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, get_args
 
-from hookrag import generations
-from hookrag.catalogue import Catalogue
-from hookrag.config import Config
-from hookrag.errors import ConfigError, HookragError, PluginError
-from hookrag.instance import Instance
-from hookrag.proxies import PROXIES, Proxy
-from hookrag.signature import (
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.file import Config
+from hookrag.config.signature import (
     ATTRIBUTES,
     CAPABILITIES,
     MISSING,
@@ -32,46 +27,14 @@ from hookrag.signature import (
     shown,
     type_name,
 )
+from hookrag.disk import generations
+from hookrag.errors import ConfigError, PluginError
+from hookrag.runtime.component import Instance
+from hookrag.runtime.proxies import PROXIES, Proxy
+from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS, Step
 
 SINGULAR: Mapping[str, str] = {plural: kind for kind, plural in KINDS.items() if kind != "command"}
-
-
-@dataclass(slots=True)
-class Shared:
-    """Instances by fingerprint with the number of pipelines that use each; the last one to leave closes it."""
-
-    instances: dict[str, Instance] = field(default_factory=dict)
-    users: dict[str, int] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def enter(self, proxies: Sequence[Proxy]) -> None:
-        with self.lock:
-            for fingerprint in {proxy.step.fingerprint for proxy in proxies}:
-                self.users[fingerprint] = self.users.get(fingerprint, 0) + 1
-
-    def leave(self, proxies: Sequence[Proxy]) -> None:
-        """Close what nobody uses any more, those that refer before those referred to; the first error is raised at the end."""
-        with self.lock:
-            idle: list[tuple[Step, Instance]] = []
-            first: dict[str, Proxy] = {}  # two tables may share an instance, which is left once
-            for proxy in proxies:
-                first.setdefault(proxy.step.fingerprint, proxy)
-            for fingerprint, proxy in reversed(first.items()):
-                self.users[fingerprint] -= 1
-                if not self.users[fingerprint]:
-                    del self.users[fingerprint]
-                    idle.append((proxy.step, self.instances.pop(fingerprint, proxy.instance)))
-        errors: list[HookragError] = []
-        for step, instance in idle:
-            try:
-                instance.close(step)
-            except HookragError as error:
-                errors.append(error)
-        for other in errors[1:]:
-            errors[0].add_note(str(other))
-        if errors:
-            raise errors[0]
 
 
 @dataclass(frozen=True, slots=True)

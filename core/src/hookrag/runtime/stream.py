@@ -12,7 +12,7 @@ from typing import Self
 
 from hookrag.errors import Cancelled
 from hookrag.protocols import Emit
-from hookrag.request import Request, serving
+from hookrag.runtime.request import Request, serving
 from hookrag.values import Answer, Event
 
 _CLOSED = "the stream was closed before the answer was whole"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hookrag import contracts
-from hookrag.calls import Call, Proceed
 from hookrag.errors import ComponentError, HookragError
 from hookrag.filters import both
-from hookrag.instance import Instance, Operation, naming
-from hookrag.protocols import Emit
-from hookrag.request import current
+from hookrag.protocols import Call, Emit, Proceed
+from hookrag.runtime import contracts
+from hookrag.runtime.component import Instance, naming
+from hookrag.runtime.operation import Operation
+from hookrag.runtime.request import current
 from hookrag.values import (
     Answer,
     Card,

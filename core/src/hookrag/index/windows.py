@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from typing import Any
 
-from hookrag.proxies import GeneratorProxy, Proxy, RerankerProxy, StoreProxy, TokenizingProxy
+from hookrag.runtime.proxies import GeneratorProxy, Proxy, RerankerProxy, StoreProxy, TokenizingProxy
 from hookrag.values import Chunk, Document
 
 SAMPLE = 500
