@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hookrag import Citation, Document, chunk_of
 from hookrag.cli.ask import answer_json, answer_sources
-from hookrag.sentences import spans
 from hookrag.values import Answer, Query
 
 TEXT = "The first page ends in the\fmiddle of a sentence. More of it.\fThe third."
@@ -47,8 +46,3 @@ def test_the_command_line_shows_them():
     assert answer_sources(Answer(Query("1", "?"), "Said so, so", (one,))) == ["[1] a.pdf:0-71  page 2"]
     assert answer_sources(Answer(Query("1", "?"), "Said so, so", (one, two))) == ["[1] a.pdf:0-71  pages 2-3"]
     assert answer_json(Answer(Query("1", "?"), "Said so, so", (two,)))["citations"][0]["pages"] == [3, 3]
-
-
-def test_a_sentence_goes_on_on_the_next_page():
-    text = "It is a long sentence that fills most of the line and then\fgoes on. Another."
-    assert [text[start:end] for start, end in spans(text)] == [text[:67], "Another."]

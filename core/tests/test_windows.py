@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hookrag import Document, Pipeline, note, tracing
-from hookrag.components.cited import Cited
 from hookrag.components.reranked import Reranked
 from hookrag.components.search import Dense
 from hookrag.index.windows import PAGE
-from hookrag.testing.fakes import HashEmbedder, MemoryStore, ScriptedLLM
+from hookrag.testing.fakes import FirstHit, HashEmbedder, MemoryStore
 from hookrag.values import Ranking, ScoreKind, best
 
 
@@ -56,6 +54,13 @@ class Judge:
 
     def rerank(self, rankings, /, *, k):
         return [Ranking(one.query, best(one.hits, k), "judge", ScoreKind("judge")) for one in rankings]
+
+
+class Fencing(FirstHit):
+    """Puts each passage between fences of three words and a line break, and has room for thirty words of them."""
+
+    def measure(self, passages):
+        return [len(passage.input.split()) + 7 for passage in passages], 30
 
 
 DOCUMENTS = [Document("d", "one two three four\none two\none two three four five six"), Document("e", "one")]
@@ -105,31 +110,19 @@ def test_before_anything_is_indexed_a_page_of_english_is_cut(tmp_path):
 
 
 def test_a_reranker_and_a_generator_read_what_the_store_has(tmp_path):
-    generator = Cited(llm=ScriptedLLM(window=1000), max_tokens=10, context_tokens=30)
-    with pipeline(tmp_path, Narrow(reads=9), reranker=Judge(), generator=generator, k=3) as made:
+    with pipeline(tmp_path, Narrow(reads=9), reranker=Judge(), generator=Fencing(), k=3) as made:
         made.index(DOCUMENTS)
         windows = {one.reader: one for one in made.windows()}
     judge = windows["[rerankers.judge]"]
     assert (judge.room, judge.over, judge.cut, judge.longest) == (3, 2, 4, 6)
-    # A passage of n words stands between fences of 3 + 3 words, and a line break: 13 + 11 of 30, and 9 that find no room.
-    cited = windows["[generators.cited]"]
-    assert (cited.together, cited.room, cited.chunks, cited.tokens, cited.over, cited.cut) == (True, 30, 3, 33, 1, 9)
-    assert str(cited) == (
-        "[generators.cited] has room for 30 tokens of passages; the 3 longest chunks of [stores.memorystore] have 33: 1 would "
-        "be left out"
+    # 13 + 11 of 30, and 9 that find no room.
+    fencing = windows["[generators.fencing]"]
+    told = (fencing.together, fencing.room, fencing.chunks, fencing.tokens, fencing.over, fencing.cut)
+    assert told == (True, 30, 3, 33, 1, 9)
+    assert str(fencing) == (
+        "[generators.fencing] has room for 30 tokens of passages; the 3 longest chunks of [stores.memorystore] have 33: "
+        "1 would be left out"
     )
-
-
-@pytest.mark.parametrize("context_tokens", [29, 30, 33, 34, 400])
-def test_what_is_told_of_a_generator_is_what_it_does(tmp_path, context_tokens):
-    generator = Cited(llm=ScriptedLLM(window=600), max_tokens=10, context_tokens=context_tokens)
-    with pipeline(tmp_path, Narrow(reads=9), generator=generator, k=3) as made:
-        made.index(DOCUMENTS[:1])
-        (window,) = [one for one in made.windows() if one.together]
-        with tracing() as trace:
-            made.answer(["one two three four five six"])
-    notes = next(one.notes for one in trace.walk() if one.operation == "generate")
-    assert (notes["passages"], notes["passages_left_out"]) == (window.chunks - window.over, window.over)
 
 
 def test_what_an_embedder_cuts_off_while_indexing_is_in_the_report_and_in_a_trace(tmp_path):

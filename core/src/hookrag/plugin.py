@@ -24,11 +24,6 @@ def retrievers() -> Components:
 
 
 @hookimpl
-def generators() -> Components:
-    return {"cited": Component("hookrag.components.cited:Cited", "Answers of a language model with checked citations.")}
-
-
-@hookimpl
 def middleware() -> Components:
     return {
         "retry": Component("hookrag.components.middleware:Retry", "Calls that failed in passing are made again."),

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from hookrag import chunk_of
 from hookrag.components import readers
-from hookrag.components.cited import Cited
 from hookrag.components.fused import Fused
 from hookrag.components.middleware import Budget, Cache, Redact, Retry
 from hookrag.components.parents import Parents
 from hookrag.components.reranked import Reranked
 from hookrag.components.search import Dense, Sparse, Text
 from hookrag.testing import documents, filled, parametrize_checks
-from hookrag.testing.fakes import HashEmbedder, MemoryStore, OverlapReranker, RankFuser, ScriptedLLM, WordChunker
+from hookrag.testing.fakes import HashEmbedder, MemoryStore, OverlapReranker, RankFuser, WordChunker
 from hookrag.testing.samples import put
 
 
@@ -76,17 +75,6 @@ def test_parents(check, make):
     lambda: Redact(patterns=[r"\d{16}"]),
 )
 def test_middleware(check, make):
-    check(make)
-
-
-@parametrize_checks(
-    "generator",
-    lambda: Cited(llm=ScriptedLLM()),
-    lambda: Cited(
-        llm=ScriptedLLM(reply="The zeppelin landed beside the harbour [1]. It was bitter [2, 99]."), max_tokens=20
-    ),
-)
-def test_cited(check, make):
     check(make)
 
 

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 from hookrag import Document
-from hookrag.sentences import spans
 from hookrag_chunking import plugin
 from hookrag_chunking.chunkers import Nested, ParentChild, Sentences, WholeDocument, Words
 from hookrag_chunking.measured import FixedCharacters, Recursive, Sections
 from hookrag_chunking.spans import packed, windows, words
+from hookrag_text.sentences import spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

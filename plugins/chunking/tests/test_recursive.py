@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 from hookrag import Document
-from hookrag.sentences import spans as sentences
 from hookrag_chunking.measured import Recursive
 from hookrag_chunking.meters import word_units
 from hookrag_chunking.recursive import levels_of
 from hookrag_chunking.spans import words
+from hookrag_text.sentences import spans as sentences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

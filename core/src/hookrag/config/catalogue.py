@@ -32,6 +32,7 @@ _OWN: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "nested",
         )
     },
+    "hookrag-citations": {"generator": ("cited",)},
     "hookrag-cross-encoder": {"reranker": ("cross-encoder",)},
     "hookrag-elasticsearch": {"store": ("elasticsearch",)},
     "hookrag-extractive": {"generator": ("extractive",)},

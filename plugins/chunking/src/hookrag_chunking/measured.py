@@ -52,10 +52,10 @@ class FixedTokens:
 class Recursive:
     """Cuts documents by separators, the coarsest first, and joins small pieces up to `size` units.
 
-    A separator is "paragraph" (blank lines), "line", "sentence" (`hookrag.sentences`), "word", or any other text as it stands.
-    Pieces that no separator cuts are cut between units. A chunk repeats up to `overlap` units of the one before, from the
-    first place there where a separator cuts. Without `size`: 200 words, 1000 characters, or as many tokens as the embedder
-    reads, where `units = "tokens"`.
+    A separator is "paragraph" (blank lines), "line", "sentence" (`hookrag_text.sentences`), "word", or any other text as it
+    stands. Pieces that no separator cuts are cut between units. A chunk repeats up to `overlap` units of the one before, from
+    the first place there where a separator cuts. Without `size`: 200 words, 1000 characters, or as many tokens as the
+    embedder reads, where `units = "tokens"`.
     """
 
     version = 1

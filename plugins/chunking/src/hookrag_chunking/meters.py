@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
-from hookrag_chunking.graphemes import LONGEST as LONGEST_CLUSTER
-from hookrag_chunking.graphemes import last_break, next_break, whole
+from hookrag_text.graphemes import LONGEST as LONGEST_CLUSTER
+from hookrag_text.graphemes import last_break, next_break, whole
+
 from hookrag_chunking.spans import LONGEST, Span, word_starts
 
 _SPACE = re.compile(r"\s*")

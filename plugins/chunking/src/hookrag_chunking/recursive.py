@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from hookrag.sentences import spans as sentences
+from hookrag_text.graphemes import whole
+from hookrag_text.sentences import spans as sentences
 
-from hookrag_chunking.graphemes import whole
 from hookrag_chunking.meters import Meter, skipped, trimmed
 from hookrag_chunking.spans import Span, word_starts
 
@@ -45,7 +45,7 @@ def line_cuts(text: str, start: int, end: int) -> Iterator[int]:
 
 
 def sentence_cuts(text: str, start: int, end: int) -> Iterator[int]:
-    """Where each sentence but the first begins, by `hookrag.sentences`."""
+    """Where each sentence but the first begins, by `hookrag_text.sentences`."""
     return (start + first for first, _ in sentences(text[start:end])[1:])
 
 

@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Literal, Protocol
 
 from hookrag import HookragError, TokenizingEmbedder
+from hookrag_text.graphemes import last_break, next_break
 
-from hookrag_chunking.graphemes import last_break, next_break
 from hookrag_chunking.meters import Characters, Meter, token_units, word_units
 from hookrag_chunking.spans import Span, words
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from operator import methodcaller
 from typing import overload
 
-from hookrag.sentences import spans as sentences
+from hookrag_text.sentences import spans as sentences
 
 Span = tuple[int, int]
 Piece = tuple[int, int, int]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hookrag import Chunk
-from hookrag.sentences import spans
+from hookrag_text.sentences import spans
 
 _ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25aa\u25cf\u00b7]|\d{1,3}[.)]|[A-Za-z]\))[ \t]+(?=\S)")
 _HEADING = re.compile(r"#{1,6}[ \t]")

@@ -7,9 +7,9 @@ import re
 
 import pytest
 from hookrag import Chunk, Document, Hit, Message, Query, chunk_of
-from hookrag.components._alignment import align, numbers, quotations
-from hookrag.components._citations import Markers, check, claims
-from hookrag.components._prompt import DECLINE, draft, fence_key, neutralise
+from hookrag_citations.alignment import align, numbers, quotations
+from hookrag_citations.checking import Markers, check, claims
+from hookrag_citations.prompt import DECLINE, draft, fence_key, neutralise
 from hypothesis import example, given
 from hypothesis import strategies as st
 

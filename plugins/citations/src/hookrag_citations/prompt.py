@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from hookrag.components._citations import MARKER, Markers
-from hookrag.values import Chunk, Hit, Message, Query
+from hookrag import Chunk, Hit, Message, Query
+
+from hookrag_citations.checking import MARKER, Markers
 
 DECLINE = "The passages do not answer this question."
 """What the model is told to reply where the passages have no answer, and what is said where there are no passages."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hookrag.values import PAGE_BREAK
+from hookrag import PAGE_BREAK
 
 # Chunks are made by this rule: whoever changes it raises the versions of the chunkers that use it: `sentences`, `recursive`,
 # `sections` and `semantic`.

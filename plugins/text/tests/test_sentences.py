@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hookrag.sentences import spans
+from hookrag_text.sentences import spans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -169,3 +169,8 @@ def test_a_megabyte_of_anything_takes_no_quadratic_time(unit):
     # a quadratic rule would need hours here and run into the suite's time limit
     text = unit * (1_000_000 // len(unit))
     assert sum(end - start for start, end in spans(text)) > 0
+
+
+def test_a_sentence_goes_on_on_the_next_page():
+    text = "It is a long sentence that fills most of the line and then\fgoes on. Another."
+    assert [text[start:end] for start, end in spans(text)] == [text[:67], "Another."]

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hookrag.components._citations import MARKER, Markers, check, claims
-from hookrag.components._prompt import DECLINE, INSTRUCTIONS, Draft, draft
-from hookrag.errors import HookragError
-from hookrag.protocols import LLM, Emit
-from hookrag.runtime.request import explaining
-from hookrag.runtime.trace import note
-from hookrag.values import Answer, Chunk, Citation, Completion, Event, Hit, Message, Query, Ranking
+from hookrag import (
+    LLM,
+    Answer,
+    Chunk,
+    Citation,
+    Completion,
+    Emit,
+    Event,
+    Hit,
+    HookragError,
+    Message,
+    Query,
+    Ranking,
+    explaining,
+    note,
+)
+
+from hookrag_citations.checking import MARKER, Markers, check, claims
+from hookrag_citations.prompt import DECLINE, INSTRUCTIONS, Draft, draft
 
 # What a chat template may add to each message, and before the first: role names, marks, a default greeting.
 _TEMPLATE_TOKENS = 16

@@ -17,9 +17,9 @@ from hookrag import (
     chunk_of,
     tracing,
 )
-from hookrag.components._prompt import DECLINE
-from hookrag.components.cited import Cited
 from hookrag.runtime.request import Request, serving
+from hookrag_citations.generator import Cited
+from hookrag_citations.prompt import DECLINE
 
 TEXTS = ["The tower was finished in 1889.", "Redis listens on port 6379.", "A leap year has 366 days."]
 
@@ -224,3 +224,22 @@ def test_settings(settings, message):
     with pytest.raises(ValueError) as caught:
         Cited(llm=Scripted(), **settings)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("context_tokens", [19, 20, 24, 30, 33, 34, 400])
+def test_what_is_told_of_its_room_is_what_it_does(context_tokens):
+    generator = Cited(llm=Scripted("Yes.", window=600), max_tokens=10, context_tokens=context_tokens)
+    asked = ranking(["one two three four five six", "one two three four", "one two"])
+    counts, room = generator.measure([hit.chunk for hit in asked.hits])
+    kept = 0
+    for tokens in counts:
+        if tokens <= room:
+            kept, room = kept + 1, room - tokens
+    with tracing() as trace:
+        if kept:
+            (answer,) = generator.generate([asked])
+            assert len(answer.context) == kept
+            assert (trace.notes["passages"], trace.notes["passages_left_out"]) == (kept, 3 - kept)
+        else:
+            with pytest.raises(HookragError, match="context_tokens"):
+                generator.generate([asked])

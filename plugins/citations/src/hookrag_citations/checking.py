@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hookrag.components._alignment import Alignment, align, length, numbers, quotations
-from hookrag.sentences import spans
-from hookrag.values import Chunk, Citation, CitationStatus
+from hookrag import Chunk, Citation, CitationStatus
+from hookrag_text.sentences import spans
+
+from hookrag_citations.alignment import Alignment, align, length, numbers, quotations
 
 MARKER = re.compile(r"\[(\d{1,3}(?:[ \t]*[,;][ \t]*\d{1,3})*)\]")
 # Code is left alone: a[1] is not a citation there.

@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import regex
 from hookrag import Document
-from hookrag_chunking.graphemes import _ODD, LONGEST, last_break, next_break, whole
 from hookrag_chunking.measured import FixedCharacters
+from hookrag_text.graphemes import _ODD, LONGEST, last_break, next_break, whole
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
