@@ -28,6 +28,7 @@ from hookrag import (
     Ranking,
     ScoreKind,
     hookspecs,
+    protocols,
 )
 from hookrag.cli.ask import answer_json
 from hookrag.cli.exits import Exit
@@ -35,7 +36,7 @@ from hookrag.cli.main import hookrag as command_line
 from hookrag.cli.search import ranking_json
 from hookrag.config.catalogue import KNOWN, Catalogue
 from hookrag.config.file import Config
-from hookrag.config.signature import REFERENCES, parameters
+from hookrag.config.signature import kind_of, parameters
 from hookrag.config.tables import IndexTable, PipelineTable, check
 from hookrag.index.reindex import ReindexReport
 from hookrag.ingest import Estimate, Problem, Report, Status, StoreCheck, StoreStatus, VerifyReport
@@ -288,8 +289,8 @@ def test_every_hook_is_told() -> None:
     assert set(hooks) == set(KINDS.values())
     for hook in hooks:
         assert f"| `{hook}` |" in page, hook
-    for protocol in REFERENCES:
-        assert f"`{protocol.__name__}`" in page, protocol
+    for name, protocol in vars(protocols).items():
+        assert kind_of(protocol) is None or f"`{name}`" in page, name
 
 
 def test_every_table_and_key_of_the_core_is_told() -> None:

@@ -242,7 +242,7 @@ def test_store_that_forgets_to_filter(tmp_path: Path) -> None:
         with pytest.raises(ContractError) as raised:
             pipeline.retrieve(["two"], where='lang == "en"')
     assert str(raised.value) == (
-        "[stores.leaky] (use = 'leaky') returned a chunk of document 'b' outside the filter lang == \"en\""
+        "[stores.leaky] (use = 'leaky') returned a chunk of document 'b' for query 0 outside its filter lang == \"en\""
     )
 
 

@@ -182,7 +182,7 @@ BROKEN = {
         'generator = "first"\ntop_k = 5',
         [
             "hookrag.toml:4: [pipelines.default] unknown key 'top_k'; "
-            "known keys: retriever, generator, k, middleware, timeout, threads"
+            "known keys: retriever, generator, k, middleware, timeout, threads, outside"
         ],
     ),
     "pipeline that keeps nothing": (

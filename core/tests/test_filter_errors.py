@@ -12,6 +12,7 @@ from hookrag.filters import Compare, FilterError, In, Not, both, parse
 A = Compare("a", "==", 1)
 CONDITION = 'a condition, such as lang == "en", exists(lang), not ... or (...)'
 OPERATOR = "an operator: == != < <= > >= in, not in, contains or startswith"
+ANY_OF = 'a list that has one of several is tested by: tags contains any of ["a", "b"]'
 VALUE = 'a value: "text", a number, true or false'
 JOINT = "and, or, or the end"
 
@@ -256,7 +257,16 @@ MISTAKES = [
     ),
     ("a < true", 5, "true and false have no order", "true", "a number or a string after <", "use =="),
     ("a startswith 1", 14, "not a prefix", "1", 'a string: "text"', ""),
-    ('a contains ["x"]', 12, "not a value", "[", VALUE, "one value stands here; several are tested by in [...]"),
+    ('a contains ["x"]', 12, "not a value", "[", VALUE, ANY_OF),
+    ('a contains any ["x"]', 16, "unexpected text after any", "[", "of", ANY_OF),
+    (
+        'a contains any of "x"',
+        18,
+        "unexpected text",
+        '"x"',
+        "a list of values in square brackets",
+        'for instance ["en", "de"]',
+    ),
     ('a == ["x"]', 6, "not a value", "[", VALUE, "one value stands here; several are tested by in [...]"),
     ("a == True", 6, "not a value", "True", VALUE, "true is written in lower case"),
     ("a == `b`", 6, "not a value", "`b`", VALUE, 'backquotes are for names of fields; text is written "text"'),

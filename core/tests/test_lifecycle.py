@@ -154,7 +154,7 @@ def test_a_stream_that_is_closed_before_it_began_has_an_end(tmp_path: Path) -> N
         Pipeline(retriever=ListRetriever(texts=["x"]), generator=FirstHit(), folder=tmp_path, threads=1) as pipeline,
         ThreadPoolExecutor(1) as reader,
     ):
-        pipeline._pool.submit(busy.wait, 20)
+        pipeline._running.pool.submit(busy.wait, 20)
         stream = pipeline.stream(["x"])
         stream.close()
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -13,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 from hookrag.config import tables
-from hookrag.config.builder import index_folder
+from hookrag.config.builder import index_folder, nearest
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config
 from hookrag.config.objects import Adoption
@@ -34,10 +35,10 @@ from hookrag.ingest.status import status
 from hookrag.runtime.component import walk
 from hookrag.runtime.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.runtime.queries import Questions, filter_of, queries_of
-from hookrag.runtime.request import Request, current, serving
+from hookrag.runtime.request import Request, current_request, serving
 from hookrag.runtime.shared import Shared
 from hookrag.runtime.stream import Stream
-from hookrag.values import Answer, Document, Event, Ranking
+from hookrag.values import KINDS, Answer, Document, Event, Ranking
 
 if TYPE_CHECKING:
     from hookrag.index.windows import Window
@@ -53,6 +54,42 @@ class _Source:
     config: Config
     catalogue: Catalogue
     name: str
+
+
+class Options(TypedDict, total=False):
+    """The options of `Pipeline.retrieve`, which is where they are explained."""
+
+    where: str | Filter | None
+    scope: str | Filter | None
+    timeout: float | None
+    explain: bool
+
+
+class _Running:
+    """What a pipeline has in common with those that `scoped` makes of it: threads, open components, a checked index."""
+
+    def __init__(self, parts: Parts, shared: Shared) -> None:
+        roots = [parts.retriever, *([parts.generator] if parts.generator else []), *parts.middleware]
+        self.components = list(walk(roots))
+        self.pool = ThreadPoolExecutor(parts.threads, thread_name_prefix="hookrag")
+        self.checked = False
+        self._shared = shared
+        self._users = 0
+        self._lock = threading.Lock()
+        shared.enter(self.components)
+
+    def enter(self) -> None:
+        with self._lock:
+            self._users += 1
+
+    def leave(self, *, wait: bool) -> None:
+        """Close what no other pipeline uses when the last one leaves."""
+        with self._lock:
+            self._users -= 1
+            left = self._users
+        if not left:
+            self.pool.shutdown(wait=wait, cancel_futures=True)
+            self._shared.leave(self.components)
 
 
 class Pipeline:
@@ -77,8 +114,12 @@ class Pipeline:
         threads: int = 16,
         folder: str | Path = ".hookrag",
         fields: Mapping[str, FieldType] | None = None,
+        outside: bool = False,
     ) -> None:
-        """A pipeline of components made in Python; `folder` is where the journal of its index lies."""
+        """A pipeline of components made in Python; `folder` is where the journal of its index lies.
+
+        `outside` allows retrievers whose hits come from no store where there is a filter or a scope, which they cannot obey.
+        """
         shared = Shared()
         adoption = Adoption(shared)
         parts = Parts(
@@ -91,22 +132,24 @@ class Pipeline:
             folder=Path(folder),
             generation=generations.current(Path(folder)),
             fields=fields or {},
+            outside=outside,
         )
-        self._set_up(parts, shared, None, None)
+        self._set_up(parts, shared, None, None, _Running(parts, shared))
 
-    def _set_up(self, parts: Parts, shared: Shared, source: _Source | None, scope: Filter | None) -> None:
+    def _set_up(
+        self, parts: Parts, shared: Shared, source: _Source | None, scope: Filter | None, running: _Running
+    ) -> None:
         self._parts = parts
         self._shared = shared
         self._source = source
         self._scope = scope
         self._retriever: RetrieverProxy = parts.retriever
         self._generator: GeneratorProxy | None = parts.generator
-        roots = [parts.retriever, *([parts.generator] if parts.generator else []), *parts.middleware]
-        self._components = list(walk(roots))
-        self._pool = ThreadPoolExecutor(parts.threads, thread_name_prefix="hookrag")
-        self._closed = False
-        self._checked = False
-        shared.enter(self._components)
+        self._running = running
+        running.enter()
+        # One that is forgotten unclosed does not keep its components open for the others.
+        self._left = weakref.finalize(self, running.leave, wait=False)
+        self._left.atexit = False
 
     @classmethod
     def from_config(
@@ -129,7 +172,7 @@ class Pipeline:
     def _build(cls, source: _Source, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
         made = cls.__new__(cls)
         parts = tables.pipeline(source.config, source.catalogue, shared, source.name, generation)
-        made._set_up(parts, shared, source, scope)
+        made._set_up(parts, shared, source, scope, _Running(parts, shared))
         return made
 
     # Asking
@@ -140,15 +183,18 @@ class Pipeline:
         k: int | None = None,
         *,
         where: str | Filter | None = None,
+        scope: str | Filter | None = None,
         timeout: float | None = None,
         explain: bool = False,
     ) -> list[Ranking]:
         """The k best chunks for each question; `where` limits all of them, `timeout` is in seconds.
 
-        With `explain` the hits' parts name the matching terms too.
+        `scope` is a boundary for this call, as `scoped` is for a pipeline: whatever the components ask for, it is AND-ed to
+        every search and fetch, and checked on all that comes back. With `explain` the hits' parts name the matching terms too.
         """
-        asked = queries_of(queries, where, self._scope, self._parts.fields)
-        with self._serving(self._seconds(timeout), explain):
+        within = self._within(scope)
+        asked = queries_of(queries, where, within, self._parts.fields)
+        with self._serving(self._seconds(timeout), explain, within):
             return self._retriever.retrieve(asked, k=self._k(k)) if asked else []
 
     def answer(
@@ -157,38 +203,42 @@ class Pipeline:
         k: int | None = None,
         *,
         where: str | Filter | None = None,
+        scope: str | Filter | None = None,
         timeout: float | None = None,
         explain: bool = False,
-        emit: Callable[[Any], None] | None = None,
+        emit: Callable[[Event], None] | None = None,
     ) -> list[Answer]:
         """An answer to each question, from its k best chunks; `emit` gets the pieces as they are written.
 
-        With `explain` a trace shows the prompts that language models read.
+        Takes the options of `retrieve`. With `explain` a trace shows the prompts that language models read.
         """
         generator = self._generator
         if generator is None:
             raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
-        asked = queries_of(queries, where, self._scope, self._parts.fields)
-        with self._serving(self._seconds(timeout), explain):
+        within = self._within(scope)
+        asked = queries_of(queries, where, within, self._parts.fields)
+        with self._serving(self._seconds(timeout), explain, within):
             return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
 
-    async def aretrieve(self, queries: Questions, k: int | None = None, **options: Any) -> list[Ranking]:
+    async def aretrieve(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> list[Ranking]:
         """`retrieve` from an event loop, with the same options, in one of the pipeline's threads."""
         return await self._in_thread(partial(self.retrieve, queries, k, **options))
 
-    async def aanswer(self, queries: Questions, k: int | None = None, **options: Any) -> list[Answer]:
+    async def aanswer(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> list[Answer]:
         """`answer` from an event loop, with the same options, in one of the pipeline's threads."""
         return await self._in_thread(partial(self.answer, queries, k, **options))
 
-    def stream(self, queries: Questions, k: int | None = None, **options: Any) -> Stream:
+    def stream(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> Stream:
         """The events of the answers as they are written, those of several questions mixed; `.answers()` waits for the whole.
 
         Takes the options of `answer`. Closing it, or leaving its `with` block, ends the writing at its next piece.
         """
         self._check_open()
-        return Stream(self._pool, lambda emit: self.answer(queries, k, emit=emit, **options))
+        return Stream(self._running.pool, lambda emit: self.answer(queries, k, emit=emit, **options))
 
-    async def astream(self, queries: Questions, k: int | None = None, **options: Any) -> AsyncIterator[Any]:
+    async def astream(
+        self, queries: Questions, k: int | None = None, **options: Unpack[Options]
+    ) -> AsyncIterator[Event]:
         """`stream` from an event loop."""
         self._check_open()
         loop = asyncio.get_running_loop()
@@ -198,7 +248,7 @@ class Pipeline:
             with suppress(RuntimeError):  # the loop was closed: nobody reads any more
                 loop.call_soon_threadsafe(events.put_nowait, event)
 
-        with Stream(self._pool, lambda emit: self.answer(queries, k, emit=emit, **options), put) as stream:
+        with Stream(self._running.pool, lambda emit: self.answer(queries, k, emit=emit, **options), put) as stream:
             while (event := await events.get()) is not None:
                 yield event
             stream.answers()  # whole by now: an error of the writer is the reader's
@@ -216,12 +266,17 @@ class Pipeline:
         return self._build(source, self._shared, self._scope, self._parts.generation if same else None)
 
     def scoped(self, where: str | Filter) -> Pipeline:
-        """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch."""
+        """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch.
+
+        It shares threads and components with this one, and costs next to nothing. For one call, give `scope` to that.
+        """
         self._check_open()
-        scope = both(self._scope, filter_of(where, self._parts.fields))
         made = type(self).__new__(type(self))
-        made._set_up(self._parts, self._shared, self._source, scope)
+        made._set_up(self._parts, self._shared, self._source, self._within(where), self._running)
         return made
+
+    def _within(self, scope: str | Filter | None) -> Filter | None:
+        return self._scope if scope is None else both(self._scope, filter_of(scope, self._parts.fields))
 
     # Indexing
 
@@ -379,12 +434,24 @@ class Pipeline:
     @property
     def stores(self) -> list[StoreProxy]:
         """Its stores."""
-        return stores_of(self._components)
+        return stores_of(self._running.components)
 
     @property
     def components(self) -> list[Any]:
         """Its components, those referred to before those that refer."""
-        return list(self._components)
+        return list(self._running.components)
+
+    def component(self, kind: str, name: str) -> Any:
+        """The component of a table, [llms.gpt] as component("llm", "gpt"). Calls of it that belong to no question go through
+        no middleware. Raises HookragError where the pipeline has none of that name.
+        """
+        there = {one.step.name: one for one in self._running.components if one.step.kind == kind}
+        if name not in there:
+            raise HookragError(
+                f"the pipeline has no {kind} {name!r}{nearest(name, there)}; {KINDS.get(kind, kind)}: "
+                f"{', '.join(there) or 'none'}"
+            )
+        return there[name]
 
     @property
     def readers(self) -> dict[str, ReaderProxy]:
@@ -398,20 +465,18 @@ class Pipeline:
         from hookrag.index.windows import windows
 
         with self._serving():
-            return windows(self._components, self.stores, self.k)
+            return windows(self._running.components, self.stores, self.k)
 
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""
         with self._serving():
-            for component in self._components:
+            for component in self._running.components:
                 component.open()
 
     def close(self) -> None:
         """Close what no other pipeline uses; a second call does nothing."""
-        if not self._closed:
-            self._closed = True
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._shared.leave(self._components)
+        if self._left.detach():
+            self._running.leave(wait=True)
 
     def __enter__(self) -> Self:
         return self
@@ -428,16 +493,32 @@ class Pipeline:
     # Within
 
     @contextmanager
-    def _serving(self, seconds: float | None = None, explain: bool = False, *, checked: bool = True) -> Iterator[None]:
+    def _serving(
+        self,
+        seconds: float | None = None,
+        explain: bool = False,
+        scope: Filter | None = None,
+        *,
+        checked: bool = True,
+    ) -> Iterator[None]:
         self._check_open()
         generations.check_there(self._parts.folder, self._parts.generation)
         until = None if seconds is None else monotonic() + seconds
-        gone = current().cancelled
-        request = Request(self._parts.middleware, until, self._scope, explain, self._pool, cancelled=gone)
+        gone = current_request().cancelled
+        parts, running = self._parts, self._running
+        request = Request(
+            middleware=parts.middleware,
+            deadline=until,
+            scope=scope if scope is not None else self._scope,
+            explain=explain,
+            pool=running.pool,
+            outside=parts.outside,
+            cancelled=gone,
+        )
         with serving(request):
-            if checked and not self._checked:
-                check_index(self._parts.folder, self._parts.generation, self.stores)
-                self._checked = True
+            if checked and not running.checked:
+                check_index(parts.folder, parts.generation, self.stores)
+                running.checked = True
             yield
 
     def _seconds(self, timeout: float | None) -> float | None:
@@ -445,7 +526,7 @@ class Pipeline:
         return self._parts.timeout if timeout is None else timeout
 
     def _check_open(self) -> None:
-        if self._closed:
+        if not self._left.alive:
             raise HookragError("the pipeline is closed")
 
     def _k(self, k: int | None) -> int:
@@ -464,7 +545,7 @@ class Pipeline:
 
         try:
             running = partial(contextvars.copy_context().run, run)
-            return await asyncio.get_running_loop().run_in_executor(self._pool, running)
+            return await asyncio.get_running_loop().run_in_executor(self._running.pool, running)
         except asyncio.CancelledError:
             gone.set()  # a thread cannot be stopped, but it need not begin anything new
             raise

@@ -4,9 +4,12 @@ Every operation takes a batch and answers for each item, in order. Positional pa
 implementation. Constructors do no input or output and load no model; `open()`, where a component has one, is called once
 before the first operation and `close()` after the last. A component that must not be called from several threads at once
 says `max_concurrency = 1`. A class may carry `version: int`, which changes when its results do: an index made with another
-is refused.
+is refused. What an object can do may depend on how it was made: `can(operation) -> bool`, where it has one, is asked when a
+pipeline is built.
 
 A parameter of a constructor that is typed with one of these protocols is a reference to another table of the configuration.
+So is one that is typed with a protocol of your own that extends one of these: whatever it names besides has to be there, and is
+called through the same middleware.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from hookrag.values import (
     ScoreKind,
     SparseRows,
     Step,
+    Tool,
     Vectors,
 )
 
@@ -101,7 +105,9 @@ class Store(Protocol):
 
     It names the chunker and the document-side embedders of its rows. What it returns is its own: callers may keep it. A store
     that says `fenced = True` cannot be reached by a write that is older than one it has seen: it compares versions, or lives in
-    the process that writes. After a run that was cut off, others are given time to settle.
+    the process that writes. After a run that was cut off, others are given time to settle. One that gives back other vectors
+    than it was given (quantised ones) says `keeps_vectors = "lossy"`, one that gives none back `"none"`; without a word they
+    are "exact", to the bit.
     """
 
     @property
@@ -220,7 +226,12 @@ class MultiStore(Store, Protocol):
 
 
 class Retriever(Protocol):
-    """Finds chunks for queries."""
+    """Finds chunks for queries.
+
+    One that finds them elsewhere than in the stores (on the web) says `reach = "outside"`. A filter or a scope cannot be
+    checked on what it brings: where there is one it is refused, unless the pipeline says `outside = true`. Whoever refers to
+    such a retriever may ask `hookrag.outside_allowed(query)` first.
+    """
 
     def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
         """At most k hits for each query, none twice, all of them matching the query's `where`."""
@@ -258,11 +269,13 @@ class LLM(Protocol):
         seed: int | None = None,
         schema: Mapping[str, Any] | None = None,
         logprobs: bool = False,
+        tools: Sequence[Tool] = (),
         emit: Callable[[int, str], None] | None = None,
     ) -> list[list[Completion]]:
         """n completions of each prompt. `emit(prompt index, text)` gets the pieces of the first completion as they come.
 
-        `schema` is a JSON Schema that the text has to obey.
+        `schema` is a JSON Schema that the text has to obey; `tools` are what the completion may ask for instead of a text. A
+        model names those of these options that it takes: another that is not left at its default is refused.
         """
         ...
 
@@ -273,6 +286,50 @@ class LLM(Protocol):
     @property
     def window(self) -> int:
         """The most tokens of prompt and completion together."""
+        ...
+
+
+class ScoringLLM(LLM, Protocol):
+    """A language model that says how likely a text is after a prompt."""
+
+    def score(
+        self, prompts: Sequence[Sequence[Message]], /, *, continuations: Sequence[str]
+    ) -> list[tuple[float, ...]]:
+        """ln p of each token of `continuations[i]`, in order, as what the assistant says after prompt i."""
+        ...
+
+
+class NextTokenLLM(LLM, Protocol):
+    """A language model that says what may come next."""
+
+    def next_logprobs(
+        self, prompts: Sequence[Sequence[Message]], /, *, prefixes: Sequence[str] | None = None, top: int = 20
+    ) -> list[Mapping[str, float]]:
+        """ln p of the `top` likeliest next tokens, by text, after prompt i and the beginning `prefixes[i]` of its answer."""
+        ...
+
+
+class Session(Protocol):
+    """Answers to several prompts that are being written, whose keys and values the model keeps from step to step."""
+
+    def next_logprobs(self, *, top: int = 20) -> list[Mapping[str, float]]:
+        """ln p of the `top` likeliest next tokens of each answer, by their text."""
+        ...
+
+    def extend(self, texts: Sequence[str], /) -> None:
+        """Go on with `texts[i]` in answer i; "" leaves one as it is."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the keys and values."""
+        ...
+
+
+class SessionLLM(LLM, Protocol):
+    """A language model that can be asked step by step."""
+
+    def session(self, prompts: Sequence[Sequence[Message]], /) -> Session:
+        """Begin an answer to each prompt; whoever asks closes the session."""
         ...
 
 
@@ -307,15 +364,17 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One operation of one component on a batch: `items` is the batch, `options` the keyword arguments.
+    """One operation of one component: `items` is the batch, `options` the keyword arguments.
 
-    Middleware changes a call by `dataclasses.replace`; the step and the operation stay as they are.
+    An operation that takes no batch has no items; what else is given by position is in `arguments`. Middleware changes a call
+    by `dataclasses.replace`; the step and the operation stay as they are.
     """
 
     step: Step
     operation: str
     items: Sequence[Any]
     options: Mapping[str, Any]
+    arguments: tuple[Any, ...] = ()
 
 
 Proceed = Callable[[Call], Any]

@@ -188,12 +188,19 @@ def best(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The hits for one query: score descending, then chunk id ascending; `kind` says what the scores are."""
+    """The hits for one query: score descending, then chunk id ascending; `kind` says what the scores are.
+
+    `notes` are JSON values that a component wants the caller to know ("the corpus did not answer this, the web did").
+    `outside` has the chunk ids of the hits that come from no store, each with the retriever that brought it; the core writes it
+    for retrievers that say `reach = "outside"`. What fuses or reranks need not carry either on: the core does.
+    """
 
     query: Query
     hits: tuple[Hit, ...]
     source: str
     kind: ScoreKind
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,11 +242,34 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation with a language model."""
+class Tool:
+    """A function that a language model may ask for; `parameters` is the JSON Schema of its arguments."""
 
-    role: Literal["system", "user", "assistant"]
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a language model asks for: a tool by name, with arguments as JSON values. The answer to it names its `id`."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation with a language model.
+
+    An assistant's turn may have `tool_calls`; each is answered by a turn of the role "tool" that has its id as `tool_call`.
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +285,16 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A text that a language model wrote; `logprobs` has one natural logarithm a token where they were asked for."""
+    """A text that a language model wrote; `logprobs` has one natural logarithm a token where they were asked for.
+
+    Where it was offered tools, it may ask for some in `tool_calls` instead of writing.
+    """
 
     text: str
     finish: Literal["stop", "length", "filter"] = "stop"
     usage: Usage = Usage()
     logprobs: tuple[float, ...] | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +316,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a generator says to a query; `known` is False where it declined to answer from the context."""
+    """What a generator says to a query; `known` is False where it declined to answer from the context.
+
+    `notes` and `outside` are those of the ranking it was made from, and what the generator adds: see `Ranking`.
+    """
 
     query: Query
     text: str
@@ -290,6 +327,8 @@ class Answer:
     context: tuple[Hit, ...] = ()
     usage: Usage = Usage()
     known: bool = True
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    outside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from hookrag.errors import BudgetExceeded, TransientError
 from hookrag.protocols import Call, Proceed
-from hookrag.runtime.request import current, time_left
+from hookrag.runtime.request import current_request, time_left
 from hookrag.runtime.trace import note
 from hookrag.values import Message, Vectors
 
@@ -45,7 +45,7 @@ class Retry:
         if self.kinds is not None and call.step.kind not in self.kinds:
             return proceed(call)
         # What a component inside gave up on fails again: tried by all who called it, four attempts would become 4 ** depth.
-        given_up: list[BaseException] = current().state.setdefault(self, [])
+        given_up: list[BaseException] = current_request().state.setdefault(self, [])
         streamed, watched = _watch(call)
         try:
             return proceed(watched)
@@ -206,7 +206,11 @@ class Budget:
     def around(self, call: Call, proceed: Proceed, /) -> Any:
         if call.step.kind not in self.kinds or (call.step.kind == "llm" and call.operation == "count"):
             return proceed(call)  # counting tokens answers nothing
-        spent = self._spent if self.per == "process" else current().state.setdefault(self, {"calls": 0, "tokens": 0})
+        spent = (
+            self._spent
+            if self.per == "process"
+            else current_request().state.setdefault(self, {"calls": 0, "tokens": 0})
+        )
         with self._lock:
             for what, limit in (("calls", self.calls), ("tokens", self.tokens)):
                 if limit is not None and spent[what] >= limit:

@@ -13,15 +13,17 @@ from typing import Any, get_args
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config
 from hookrag.config.signature import (
-    ATTRIBUTES,
-    CAPABILITIES,
     MISSING,
-    OPERATIONS,
-    REFERENCES,
+    PROTOCOLS,
     Mismatch,
     Parameter,
+    beyond,
     convert,
+    incapable,
     is_place,
+    kind_of,
+    lacking_attributes,
+    lacking_methods,
     parameters,
     served,
     shown,
@@ -164,7 +166,7 @@ class Builder:
         else:
             self.problem(place, f"use must be text, got {shown(use)}", "use")
             return None
-        lacking = sorted(name for name in OPERATIONS[kind] if not hasattr(cls, name))
+        lacking = lacking_methods(cls, PROTOCOLS[kind])
         if lacking:
             self.problem(place, f"{use_name!r} is no {kind}: it has no {'(), '.join(lacking)}()", "use")
             return None
@@ -230,7 +232,8 @@ class Builder:
     def _follow(self, plan: Plan, key: str, parameter: Parameter, trail: tuple[tuple[str, str], ...]) -> None:
         protocol = parameter.reference
         assert protocol is not None
-        kind = REFERENCES[protocol]
+        kind = str(kind_of(protocol))
+        needed = beyond(protocol, kind).methods
         for target in _names(plan.references[key]):
             tables = self.names(kind)
             if target not in tables:
@@ -241,8 +244,7 @@ class Builder:
                 )
                 continue
             found = self.plan(kind, target, trail)
-            needed = CAPABILITIES.get(protocol)
-            if found is None or needed is None:
+            if found is None:
                 continue
             lacking = sorted(name for name in needed if not hasattr(found.cls, name))
             if lacking:
@@ -263,6 +265,8 @@ class Builder:
         self._built[here] = None
         if any(None in _flat(reference) for reference in references.values()):
             return None
+        if not self._check_capable(plan, references):
+            return None
         settings = {**_defaults(plan), **plan.values}
         # The first is the one that a store makes when nobody says a number: through its alias, which others search too.
         numbered = kind == "store" and self.generation > 1 and served(plan.cls, settings)
@@ -278,17 +282,44 @@ class Builder:
                 key = str(error).partition(" ")[0]  # our own components name the key first: its line, if it is one
                 self.problem(plan.place, str(error), key)
                 return None
-            lacking = sorted(name for name in ATTRIBUTES.get(kind, ()) if name not in dir(component))
+            lacking = lacking_attributes(component, PROTOCOLS[kind])
             if lacking:
                 self.problem(plan.place, f"{plan.use!r} is no {kind}: it has no {', '.join(lacking)}", "use")
+                return None
+            if kind == "store" and not self._check_embedders(plan, component):
                 return None
             instance = Instance(component, settings, references, plugin_version=plan.plugin_version)
             self.shared.instances[fingerprint] = instance
         self._built[here] = PROXIES[kind](step, instance)
         return self._built[here]
 
+    def _check_capable(self, plan: Plan, references: Mapping[str, Any]) -> bool:
+        """Whether what a table refers to can do what it is referred to for; what it cannot is noted at the line of the key."""
+        capable = True
+        for key, reference in references.items():
+            protocol = plan.parameters[key].reference
+            assert protocol is not None
+            for proxy in _flat(reference):
+                lack = incapable(proxy, protocol)
+                if lack:
+                    capable = False
+                    self.problem(plan.place, f"{key} = {proxy.step.name!r}: {lack}", key)
+        return capable
+
+    def _check_embedders(self, plan: Plan, store: Any) -> bool:
+        """Whether the embedders of a store give the vectors that it takes from them."""
+        for output, embedder in store.embedders.items():
+            if output not in embedder.outputs:
+                key = next((key for key, names in plan.references.items() if embedder.step.name in _flat(names)), "use")
+                gives = ", ".join(sorted(embedder.outputs))
+                self.problem(
+                    plan.place, f"{key}: {embedder.step} gives {gives} vectors, and the store keeps {output} ones", key
+                )
+                return False
+        return True
+
     def _resolve(self, parameter: Parameter, names: Any) -> Any:
-        kind = REFERENCES[parameter.reference]  # type: ignore[index]  # only reference parameters come here
+        kind = str(kind_of(parameter.reference))
         if isinstance(names, list):
             return [self._make(kind, name) for name in names]
         if isinstance(names, dict):
@@ -309,7 +340,7 @@ def index_folder(config: Config) -> Path:
 
 def _as_names(annotation: Any) -> Any:
     """A reference type with every protocol replaced by str: what the table holds."""
-    if isinstance(annotation, type) and annotation in REFERENCES:
+    if kind_of(annotation) is not None:
         return str
     inner = tuple(_as_names(one) for one in get_args(annotation))
     if not inner:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hookrag.config.signature import ATTRIBUTES, OPERATIONS, REFERENCES, parameters
+from hookrag.config.signature import PROTOCOLS, incapable, kind_of, lacking_attributes, lacking_methods, parameters
 from hookrag.errors import ConfigError
 from hookrag.runtime.component import Instance, walk
 from hookrag.runtime.proxies import PROXIES, Proxy
@@ -38,8 +38,8 @@ class Adoption:
         if id(component) in self._proxies:
             return self._proxies[id(component)]
         cls = type(component)
-        lacking = [f"{n}()" for n in sorted(OPERATIONS[kind]) if not hasattr(cls, n)]
-        lacking += [n for n in sorted(ATTRIBUTES.get(kind, ())) if n not in dir(component)]
+        lacking = [f"{name}()" for name in lacking_methods(cls, PROTOCOLS[kind])]
+        lacking += lacking_attributes(component, PROTOCOLS[kind])
         if lacking:
             raise ConfigError([f"{cls.__name__} is no {kind}: it has no {', '.join(lacking)}"])
         settings: dict[str, Any] = {}
@@ -51,7 +51,8 @@ class Adoption:
                     value if value is None or isinstance(value, str | int | float | bool) else _plain(value)
                 )
             elif value is not None:
-                references[name] = self._inside(REFERENCES[parameter.reference], value)
+                references[name] = self._inside(str(kind_of(parameter.reference)), value)
+                self._check_capable(cls, name, parameter.reference, references[name])
                 object.__setattr__(component, attribute, references[name])
         # Two objects are two components, whatever they are made of: sharing was the caller's decision. No address either:
         # a cache that outlives this pipeline would take the next object at it for this one.
@@ -60,6 +61,12 @@ class Adoption:
         self._shared.instances[step.fingerprint] = instance
         proxy = self._proxies[id(component)] = PROXIES[kind](step, instance)
         return proxy
+
+    def _check_capable(self, cls: type, name: str, protocol: type, reference: Any) -> None:
+        for proxy in _flat(reference):
+            lack = incapable(proxy, protocol)
+            if lack:
+                raise ConfigError([f"{cls.__name__}: its {name} must be a {protocol.__name__}; {lack}"])
 
     def _inside(self, kind: str, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -79,6 +86,12 @@ class Adoption:
             name = f"{base}-{number}"
         self._names.add((kind, name))
         return name
+
+
+def _flat(reference: Any) -> list[Any]:
+    if isinstance(reference, Mapping):
+        return list(reference.values())
+    return list(reference) if isinstance(reference, list) else [reference]
 
 
 def _kept(component: Any, name: str) -> tuple[str, Any]:

@@ -9,59 +9,102 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import hookrag.protocols as protocols
 from hookrag.errors import PluginError
+from hookrag.runtime.operations import output_of
 
-REFERENCES: Mapping[type, str] = {
-    protocols.Chunker: "chunker",
-    protocols.Embedder: "embedder",
-    protocols.TokenizingEmbedder: "embedder",
-    protocols.Store: "store",
-    protocols.DenseStore: "store",
-    protocols.SparseStore: "store",
-    protocols.TextStore: "store",
-    protocols.MultiStore: "store",
-    protocols.Retriever: "retriever",
-    protocols.Fuser: "fuser",
-    protocols.Reranker: "reranker",
-    protocols.LLM: "llm",
-    protocols.Generator: "generator",
+PROTOCOLS: Mapping[str, type] = {
+    "chunker": protocols.Chunker,
+    "embedder": protocols.Embedder,
+    "store": protocols.Store,
+    "retriever": protocols.Retriever,
+    "fuser": protocols.Fuser,
+    "reranker": protocols.Reranker,
+    "llm": protocols.LLM,
+    "generator": protocols.Generator,
+    "middleware": protocols.Middleware,
+    "reader": protocols.Reader,
 }
-"""The protocols that a parameter may be typed with, and the kind of component that each refers to."""
+"""The protocol that makes a class a component of each kind."""
 
-OPERATIONS: Mapping[str, frozenset[str]] = {
-    "chunker": frozenset({"chunk"}),
-    "embedder": frozenset({"identity", "embed"}),
-    "store": frozenset({"card", "stamp", "put", "drop", "sync", "scan", "fetch", "count"}),
-    "retriever": frozenset({"retrieve"}),
-    "fuser": frozenset({"fuse"}),
-    "reranker": frozenset({"rerank"}),
-    "llm": frozenset({"complete", "count"}),
-    "generator": frozenset({"generate"}),
-    "middleware": frozenset({"around"}),
-    "reader": frozenset({"read"}),
+_KINDS: Mapping[type, str] = {
+    protocol: kind for kind, protocol in PROTOCOLS.items() if kind not in ("middleware", "reader")
 }
-"""The methods that make a class a component of a kind."""
 
-ATTRIBUTES: Mapping[str, frozenset[str]] = {
-    "embedder": frozenset({"outputs"}),
-    "store": frozenset({"chunker", "embedders"}),
-    "llm": frozenset({"window"}),
-    "reader": frozenset({"suffixes"}),
-}
-"""What its objects have besides."""
 
-CAPABILITIES: Mapping[type, frozenset[str]] = {
-    protocols.TokenizingEmbedder: frozenset({"tokens", "room"}),
-    protocols.DenseStore: frozenset({"search_dense"}),
-    protocols.SparseStore: frozenset({"search_sparse"}),
-    protocols.TextStore: frozenset({"search_text", "matching_terms"}),
-    protocols.MultiStore: frozenset({"search_multi"}),
-}
-"""The methods that a reference of this type needs besides those of its kind."""
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What a protocol names: methods, which a class has, and attributes, which its objects have."""
+
+    methods: frozenset[str]
+    attributes: frozenset[str]
+
+
+def _is_protocol(annotation: Any) -> bool:
+    return isinstance(annotation, type) and bool(getattr(annotation, "_is_protocol", False))
+
+
+def kind_of(annotation: Any) -> str | None:
+    """The kind of component that a parameter of this type refers to; None for a plain value.
+
+    It is typed with the protocol of a kind, or with one that extends it: hookrag's own, or a third party's.
+    """
+    if not _is_protocol(annotation):
+        return None
+    return next((_KINDS[base] for base in annotation.__mro__ if base in _KINDS), None)
+
+
+@cache
+def members(protocol: type) -> Members:
+    """What the protocol names, with what it inherits."""
+    methods: set[str] = set()
+    attributes: set[str] = set()
+    for base in protocol.__mro__:
+        if not _is_protocol(base) or base is typing.Protocol:
+            continue
+        for name, value in vars(base).items():
+            if not name.startswith("_"):
+                (methods if inspect.isfunction(value) else attributes).add(name)
+        attributes.update(name for name in vars(base).get("__annotations__", ()) if not name.startswith("_"))
+    return Members(frozenset(methods), frozenset(attributes - methods))
+
+
+def beyond(protocol: type, kind: str) -> Members:
+    """What a protocol names besides what every component of the kind has."""
+    all_, base = members(protocol), members(PROTOCOLS[kind])
+    return Members(all_.methods - base.methods, all_.attributes - base.attributes)
+
+
+def lacking_methods(cls: type, protocol: type) -> list[str]:
+    """The methods of the protocol that a class has not, in order of their names."""
+    return sorted(name for name in members(protocol).methods if not hasattr(cls, name))
+
+
+def lacking_attributes(component: Any, protocol: type) -> list[str]:
+    """The attributes of the protocol that an object has not, in order of their names."""
+    return sorted(members(protocol).attributes - set(dir(component)))
+
+
+def incapable(proxy: Any, protocol: type) -> str:
+    """What a built component, behind its proxy, lacks of the protocol that it is referred to by: "" where it lacks nothing.
+
+    Asked of the object: whether a store can search sparse vectors depends on the embedder that it was given.
+    """
+    wanted = beyond(protocol, proxy.step.kind)
+    names = [f"{name}()" for name in sorted(wanted.methods) if not proxy.can(name)]
+    names += sorted(wanted.attributes - set(dir(proxy.instance.component)))
+    if not names:
+        return ""
+    there = [name for name in sorted(wanted.methods) if hasattr(proxy.instance.component, name)]
+    configured = " as it is configured" if there else ""
+    outputs = sorted({str(output) for name in there if (output := output_of(proxy.step.kind, name))})
+    advice = f": give it an embedder of {' and '.join(outputs)} vectors" if outputs else ""
+    return f"{proxy.step} (use = {proxy.step.use!r}) has no {', '.join(names)}{configured}{advice}"
+
 
 MISSING: Any = inspect.Parameter.empty
 
@@ -86,7 +129,7 @@ class Parameter:
 
 def _references(annotation: Any) -> list[type]:
     """The different protocols in a type."""
-    if isinstance(annotation, type) and annotation in REFERENCES:
+    if kind_of(annotation) is not None:
         return [annotation]
     inner = get_args(annotation) if get_origin(annotation) is not Literal else ()
     return list(dict.fromkeys(protocol for one in inner for protocol in _references(one)))
@@ -106,7 +149,7 @@ def parameters(cls: type) -> dict[str, Parameter]:
     signature = inspect.signature(cls)
     try:
         # Third parties may import the protocols for type checkers only; their names are known here all the same.
-        known = {name: getattr(protocols, name) for name in ("LLM", *(t.__name__ for t in REFERENCES))}
+        known = {name: value for name, value in vars(protocols).items() if _is_protocol(value)}
         home = getattr(constructor, "__module__", cls.__module__)  # another's, where the constructor is inherited
         hints = typing.get_type_hints(constructor, known | vars(sys.modules[home]))
     except (NameError, AttributeError, TypeError, SyntaxError) as error:
@@ -161,6 +204,8 @@ def convert(value: Any, annotation: Any, folder: Path) -> Any:
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation is Any:
         return value
+    if _is_protocol(annotation):
+        raise Mismatch(f"must be an object with what {annotation.__name__} names, which no configuration can give")
     if origin is Literal:
         if any(value == choice and type(value) is type(choice) for choice in inner):
             return value
@@ -230,8 +275,9 @@ _NAMES: Mapping[Any, str] = {
 
 def type_name(annotation: Any) -> str:
     """A type in words: "a number", "a list of text", "the name of an embedder"."""
-    if isinstance(annotation, type) and annotation in REFERENCES:
-        return f"the name of a table [{_plural(REFERENCES[annotation])}.*]"
+    kind = kind_of(annotation)
+    if kind is not None:
+        return f"the name of a table [{_plural(kind)}.*]"
     if annotation in _NAMES:
         return _NAMES[annotation]
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -267,6 +313,7 @@ def json_schema(annotation: Any) -> dict[str, Any]:
         return {"type": "array", "items": json_schema(inner[0])}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": json_schema(inner[1])}
-    if isinstance(annotation, type) and annotation in REFERENCES:
-        return {"type": "string", "description": f"The name of a table of [{_plural(REFERENCES[annotation])}.*]."}
+    kind = kind_of(annotation)
+    if kind is not None:
+        return {"type": "string", "description": f"The name of a table of [{_plural(kind)}.*]."}
     return {}

@@ -32,6 +32,7 @@ class PipelineTable:
     middleware: list[str] = field(default_factory=list)
     timeout: float | None = None
     threads: int = 16
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Parts:
     folder: Path
     generation: int
     fields: Mapping[str, FieldType]
+    outside: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("k", 1), ("threads", 1)):
@@ -104,6 +106,7 @@ def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str, ge
         folder,
         builder.generation,
         index.fields,
+        table.outside,
     )
 
 

@@ -37,6 +37,7 @@ from hookrag.filters.tree import (
     Or,
     StartsWith,
     Value,
+    contains_any,
 )
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Value",
     "both",
     "check_value",
+    "contains_any",
     "fields",
     "matches",
     "parse",

@@ -6,9 +6,10 @@ both      = single { "and" single }
 single    = "not" single | "(" either ")" | condition
 condition = "exists" "(" field ")"
           | field ( "==" | "!=" | "<" | "<=" | ">" | ">=" ) value
-          | field [ "not" ] "in" "[" [ value { "," value } ] "]"
-          | field "contains" value
+          | field [ "not" ] "in" list
+          | field "contains" ( value | "any" "of" list )
           | field "startswith" string
+list      = "[" [ value { "," value } ] "]"
 field     = [A-Za-z_][A-Za-z0-9_.-]* but no word of the language | "`" ... "`"
 value     = string | number | "true" | "false"
 string    = '"' ... '"' | "'" ... "'", with \" \' \` \\ \n \t \uXXXX
@@ -36,6 +37,7 @@ from hookrag.filters.tree import (
     Or,
     StartsWith,
     Value,
+    contains_any,
     problem,
     shown,
 )
@@ -46,6 +48,7 @@ _CONDITION = 'a condition, such as lang == "en", exists(lang), not ... or (...)'
 _OPERATOR = "an operator: == != < <= > >= in, not in, contains or startswith"
 _LITERAL = 'a value: "text", a number, true or false'
 _TEXT = 'a string: "text"'
+_ANY_OF = 'a list that has one of several is tested by: tags contains any of ["a", "b"]'
 _SYMBOL_HINTS = {
     "=": "equality is written ==",
     "===": "equality is written ==",
@@ -168,6 +171,14 @@ class _Parser:
                 self.advance()
                 return In(field, self.list(), negated=True)
             case "contains":
+                if self.token.kind == "name" and self.token.text == "any":
+                    self.advance()
+                    if not (self.token.kind == "name" and self.token.text == "of"):
+                        raise self.error("unexpected text after any", expected="of", hint=_ANY_OF)
+                    self.advance()
+                    return contains_any(field, self.list())
+                if self.token.is_mark("["):
+                    raise self.error("not a value", expected=_LITERAL, hint=_ANY_OF)
                 return Contains(field, self.literal(_LITERAL))
             case "startswith":
                 if self.token.kind != "string":

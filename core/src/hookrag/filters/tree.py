@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
@@ -298,3 +299,17 @@ def _two_or_more(name: str, parts: list[Filter]) -> tuple[Filter, ...]:
             hint="one part needs no And or Or; no filter at all is None",
         )
     return tuple(parts)
+
+
+def contains_any(field: str, values: Sequence[Value]) -> Filter:
+    """`field contains any of [...]`: a list that has at least one of the values; with none of them it is never true.
+
+    >>> contains_any("groups", ["a", "b"]) == Or((Contains("groups", "a"), Contains("groups", "b")))
+    True
+    """
+    conditions: list[Filter] = [
+        Contains(field, value) for _, value in dict.fromkeys((type(value), value) for value in values)
+    ]
+    if not conditions:
+        return And((Exists(field), Not(Exists(field))))
+    return conditions[0] if len(conditions) == 1 else Or(tuple(conditions))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from typing import Any
 
-from hookrag.runtime.proxies import GeneratorProxy, Proxy, RerankerProxy, StoreProxy, TokenizingProxy
+from hookrag.runtime.proxies import EmbedderProxy, GeneratorProxy, Proxy, RerankerProxy, StoreProxy
 from hookrag.values import Chunk, Document
 
 SAMPLE = 500
@@ -96,7 +96,7 @@ def _window(reader: Proxy, chunks: Sequence[Chunk], k: int) -> Iterator[tuple[in
             else:
                 total += tokens
         yield len(longest), sum(longest), max(longest, default=0), room, len(left_out), sum(left_out), True
-    elif isinstance(reader, TokenizingProxy) and reader.can("tokens") and reader.can("room"):
+    elif isinstance(reader, EmbedderProxy | RerankerProxy) and reader.can("tokens") and reader.can("room"):
         room = reader.room("document")
         counts = [len(spans) for spans in reader.tokens([chunk.input for chunk in chunks])]
         over = [count - room for count in counts if count > room]

@@ -21,7 +21,7 @@ from hookrag.ingest.report import Phase, Problem, Report
 from hookrag.ingest.settings import Settings
 from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Target
-from hookrag.runtime.request import current, serving
+from hookrag.runtime.request import current_request, serving
 
 TELL_SECONDS = 0.5
 
@@ -63,7 +63,7 @@ class Session:
         gone = Event()
         # Whatever ends the run ends the thread: it begins no call of an embedder any more.
         with (
-            serving(replace(current(), cancelled=gone)),
+            serving(replace(current_request(), cancelled=gone)),
             ThreadPoolExecutor(1, thread_name_prefix="hookrag-embed") as self._thread,
         ):
             try:

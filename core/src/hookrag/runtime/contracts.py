@@ -1,9 +1,14 @@
-"""What every operation promises, checked on its result: a bad component is named where it breaks its word."""
+"""What every operation promises, checked on its result: a bad component is named where it breaks its word.
+
+Each contract has the name of its operation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import compress, count, islice, pairwise
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import compress, islice, pairwise
+from itertools import count as naturals
 from math import isfinite
 from operator import eq
 from typing import Any, NoReturn
@@ -11,28 +16,28 @@ from typing import Any, NoReturn
 from hookrag.errors import ContractError
 from hookrag.filters import Filter, matches, render
 from hookrag.protocols import Call
-from hookrag.runtime.request import current
-from hookrag.values import Answer, Chunk, Completion, Hit, Ranking, Vectors
+from hookrag.runtime.request import current_request
+from hookrag.values import Answer, Card, Chunk, Completion, Hit, Identity, Ranking, Vectors
 
 
-def broken(call: Call, what: str, todo: str = "") -> NoReturn:
+def violation(call: Call, what: str, todo: str = "") -> NoReturn:
     advice = f": {todo}" if todo else ""
     raise ContractError(f"{call.step} (use = {call.step.use!r}) {what}{advice}")
 
 
-def anything(call: Call, result: Any) -> None:
+def no_contract(call: Call, result: Any) -> None:
     """No promise about the result."""
 
 
 def _length(call: Call, result: Any, expected: int, what: str, items: str) -> None:
     if not isinstance(result, Sequence) or isinstance(result, str):
-        broken(
+        violation(
             call,
             f"returned {type(result).__name__} from {call.operation}()",
             f"a list with one {what} for each of the {items}",
         )
     if len(result) != expected:
-        broken(call, f"returned {len(result)} for {expected} {items}", f"one {what} each, in their order")
+        violation(call, f"returned {len(result)} for {expected} {items}", f"one {what} each, in their order")
 
 
 def chunk(call: Call, result: Any) -> None:
@@ -42,25 +47,25 @@ def chunk(call: Call, result: Any) -> None:
         ids = set()
         for made in chunks:
             if not isinstance(made, Chunk):
-                broken(
+                violation(
                     call,
                     f"returned {type(made).__name__} among the chunks of document {document.id!r}",
                     "make them with chunk_of()",
                 )
             if made.document_id != document.id:
-                broken(
+                violation(
                     call,
                     f"returned a chunk of document {made.document_id!r} for document {document.id!r}",
                     "use chunk_of()",
                 )
             if not made.sources and made.text != document.text[made.start : made.end]:
-                broken(
+                violation(
                     call,
                     f"returned a chunk of document {document.id!r} whose text is not its span {made.start}:{made.end}",
                     "a chunk is an exact span of its document; use chunk_of()",
                 )
             if made.id in ids:
-                broken(
+                violation(
                     call,
                     f"returned the chunk {made.start}:{made.end} of document {document.id!r} twice",
                     "drop the copy",
@@ -74,37 +79,39 @@ def embed(call: Call, result: Any) -> None:
 
     n = len(call.items)
     if not isinstance(result, Vectors):
-        broken(call, f"returned {type(result).__name__} from embed()", "a hookrag.Vectors")
+        violation(call, f"returned {type(result).__name__} from embed()", "a hookrag.Vectors")
     wanted = set(call.options["outputs"])
     given = {name for name in ("dense", "sparse", "multi") if getattr(result, name) is not None}
     if given != wanted:
-        broken(call, f"returned the outputs {sorted(given)}", f"exactly {sorted(wanted)} were asked for")
+        violation(call, f"returned the outputs {sorted(given)}", f"exactly {sorted(wanted)} were asked for")
     if result.dense is not None:
         dense = result.dense
         if dense.ndim != 2 or len(dense) != n or dense.dtype != np.float32:
-            broken(
+            violation(
                 call, f"returned dense vectors {dense.dtype}{list(dense.shape)} for {n} texts", f"float32[{n}, width]"
             )
         if not np.isfinite(dense).all():
-            broken(
+            violation(
                 call, f"returned a dense vector that is not finite (text {_bad_row(dense)})", "no NaN and no infinity"
             )
     if result.sparse is not None:
         sparse = result.sparse
         if len(sparse) != n or sparse.values.dtype != np.float32 or not np.isfinite(sparse.values).all():
-            broken(
+            violation(
                 call,
                 f"returned {len(sparse)} sparse rows of {sparse.values.dtype} for {n} texts",
                 "finite float32, one row each",
             )
     if result.multi is not None:
         if len(result.multi) != n:
-            broken(
+            violation(
                 call, f"returned {len(result.multi)} token matrices for {n} texts", "one float32[tokens, width] each"
             )
         for row in result.multi:
             if row.ndim != 2 or row.dtype != np.float32 or not np.isfinite(row).all():
-                broken(call, f"returned a token matrix {row.dtype}{list(row.shape)}", "finite float32[tokens, width]")
+                violation(
+                    call, f"returned a token matrix {row.dtype}{list(row.shape)}", "finite float32[tokens, width]"
+                )
 
 
 def _bad_row(dense: Any) -> int:
@@ -118,16 +125,16 @@ def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
     try:
         scores = [hit.score for hit in found]
     except (AttributeError, TypeError):
-        broken(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
+        violation(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
     if len(found) > k:
-        broken(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
+        violation(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
     # Sums, sorts and maps run in C, and equal scores are few: this runs twice for each list of a thousand.
     ordered = isfinite(sum(scores)) and sorted(scores, reverse=True) == scores
     if ordered:
-        tied = compress(count(), map(eq, scores, islice(scores, 1, None)))
+        tied = compress(naturals(), map(eq, scores, islice(scores, 1, None)))
         ordered = all(found[place].chunk.id <= found[place + 1].chunk.id for place in tied)
     if len({hit.chunk.id for hit in found}) != len(found):
-        broken(call, f"returned a chunk twice for {what}", "each chunk at most once")
+        violation(call, f"returned a chunk twice for {what}", "each chunk at most once")
     if not ordered:
         _check_order(call, found, what)
 
@@ -136,53 +143,79 @@ def _check_order(call: Call, found: Sequence[Hit], what: str) -> None:
     """What is wrong with the scores; nothing where they are so large that only their sum is infinite."""
     for hit in found:
         if not isfinite(hit.score):
-            broken(call, f"returned the score {hit.score} for {what}", "scores are finite numbers")
+            violation(call, f"returned the score {hit.score} for {what}", "scores are finite numbers")
     wrong = [(a, b) for a, b in pairwise(found) if (-a.score, a.chunk.id) > (-b.score, b.chunk.id)]
     if not wrong:
         return
     one, two = wrong[0]
-    broken(
+    violation(
         call,
         f"returned hits out of order for {what}: {one.score:g} ({one.chunk.id}) before {two.score:g} ({two.chunk.id})",
         "order by score, highest first, then by chunk id; hookrag.best() does",
     )
 
 
-def within(call: Call, chunks: Iterable[Chunk], where: Filter | None, what: str) -> None:
-    """Every chunk matches the filter and the request's scope."""
-    for limit, name in ((current().scope, "scope"), (where, "filter")):
-        if limit is None:
-            continue
-        for one in chunks:
-            if not matches(limit, one.metadata):
-                broken(
-                    call,
-                    f"returned a chunk of document {one.document_id!r} for {what} outside its {name} {render(limit)}",
-                )
+def within(
+    call: Call, chunks: Sequence[Chunk], where: Filter | None, what: str, outside: Mapping[str, str] | None = None
+) -> None:
+    """Every chunk matches the filter and the request's scope, but those from outside of the stores where they are allowed."""
+    request = current_request()
+    excused = outside if outside and request.outside else {}
+    for limit, name in ((request.scope, "scope"), (where, "filter")):
+        if limit is not None:
+            _matching(call, (chunk for chunk in chunks if chunk.id not in excused), limit, name, what)
 
 
-def rankings(call: Call, result: Any) -> None:
+def _matching(call: Call, chunks: Iterable[Chunk], limit: Filter, name: str, what: str) -> None:
+    for chunk in chunks:
+        if not matches(limit, chunk.metadata):
+            violation(
+                call,
+                f"returned a chunk of document {chunk.document_id!r} for {what} outside its {name} {render(limit)}",
+            )
+
+
+def retrieve(call: Call, result: Any) -> None:
     """One ranking a query, in order, each within k and the query's filter."""
     _length(call, result, len(call.items), "ranking", "queries")
-    k, scope = call.options["k"], current().scope
+    k, scope = call.options["k"], current_request().scope
     for query, ranking in zip(call.items, result, strict=True):
         what = f"query {query.id!r}"
         _ranking(call, ranking, query.id, k, what)
         if ranking.query.where is not query.where and ranking.query.where != query.where:
-            broken(call, f"returned {what} with another filter", "give back the query that came in")
+            violation(call, f"returned {what} with another filter", "give back the query that came in")
         if query.where is not None or scope is not None:
-            within(call, [hit.chunk for hit in ranking.hits], query.where, what)
+            within(call, [hit.chunk for hit in ranking.hits], query.where, what, ranking.outside)
+
+
+def retrieve_outside(call: Call, result: Any) -> None:
+    """The same of a retriever whose chunks come from no store, and have no metadata to compare with a filter."""
+    _length(call, result, len(call.items), "ranking", "queries")
+    for query, ranking in zip(call.items, result, strict=True):
+        _ranking(call, ranking, query.id, call.options["k"], f"query {query.id!r}")
 
 
 def _ranking(call: Call, ranking: Any, query_id: str, k: int, what: str) -> None:
     if not isinstance(ranking, Ranking):
-        broken(call, f"returned {type(ranking).__name__} for {what}", "a hookrag.Ranking")
+        violation(call, f"returned {type(ranking).__name__} for {what}", "a hookrag.Ranking")
     if ranking.query.id != query_id:
-        broken(call, f"returned the ranking of query {ranking.query.id!r} in the place of {what}", "keep the order")
+        violation(call, f"returned the ranking of query {ranking.query.id!r} in the place of {what}", "keep the order")
     hits(call, ranking.hits, k, what)
+    if ranking.notes:
+        _notes(call, ranking.notes, what)
 
 
-def reranked(call: Call, result: Any) -> None:
+def _notes(call: Call, notes: Any, what: str) -> None:
+    try:
+        json.dumps(notes, allow_nan=False)
+        told = isinstance(notes, Mapping)
+    except (TypeError, ValueError):
+        told = False
+    if not told:
+        violation(call, f"returned notes for {what} that JSON cannot hold: {notes!r:.80}", "a dict of JSON values")
+
+
+def rerank(call: Call, result: Any) -> None:
     """One ranking a ranking, each a subset of what came in."""
     _length(call, result, len(call.items), "ranking", "rankings")
     for given, ranking in zip(call.items, result, strict=True):
@@ -191,7 +224,7 @@ def reranked(call: Call, result: Any) -> None:
         _subset(call, ranking, {hit.chunk.id for hit in given.hits}, what)
 
 
-def fused(call: Call, result: Any) -> None:
+def fuse(call: Call, result: Any) -> None:
     """One ranking a query, made of the hits that came in."""
     legs = call.items
     _length(call, result, len(legs[0]) if legs else 0, "ranking", "queries")
@@ -205,73 +238,152 @@ def fused(call: Call, result: Any) -> None:
 def _subset(call: Call, ranking: Ranking, allowed: set[str], what: str) -> None:
     for hit in ranking.hits:
         if hit.chunk.id not in allowed:
-            broken(
+            violation(
                 call, f"returned the chunk {hit.chunk.id} for {what}, which it was not given", "only hits that came in"
             )
 
 
-def searched(call: Call, result: Any) -> None:
+def search(call: Call, result: Any) -> None:
     """A list of hits for each query vector or text, each within k and the filter."""
     _length(call, result, len(call.items), "list of hits", "queries")
-    where = call.options["where"]
+    k, where = call.options["k"], call.options["where"]
     for index, found in enumerate(result):
         what = f"query {index}"
-        hits(call, found, call.options["k"], what)
+        hits(call, found, k, what)
         if where is not None:
-            for hit in found:
-                if not matches(where, hit.chunk.metadata):
-                    broken(
-                        call,
-                        f"returned a chunk of document {hit.chunk.document_id!r} outside the filter {render(where)}",
-                    )
+            _matching(call, (hit.chunk for hit in found), where, "filter", what)
 
 
-def fetched(call: Call, result: Any) -> None:
+def fetch(call: Call, result: Any) -> None:
     """A row or None for each id, in order."""
     _length(call, result, len(call.items), "row", "ids")
     for wanted, row in zip(call.items, result, strict=True):
         if row is not None and row.chunk.id != wanted:
-            broken(
+            violation(
                 call,
                 f"returned the row {row.chunk.id} for the id {wanted}",
                 "keep the order, None where there is no row",
             )
 
 
-def completions(call: Call, result: Any) -> None:
+def complete(call: Call, result: Any) -> None:
     """n completions of each prompt."""
     _length(call, result, len(call.items), "list of completions", "prompts")
     n = call.options.get("n", 1)
     for index, made in enumerate(result):
         if len(made) != n or not all(isinstance(one, Completion) for one in made):
-            broken(call, f"returned {len(made)} completions of prompt {index}", f"{n} hookrag.Completion")
+            violation(call, f"returned {len(made)} completions of prompt {index}", f"{n} hookrag.Completion")
 
 
-def counts(call: Call, result: Any) -> None:
+def count(call: Call, result: Any) -> None:
     """One number a text."""
     _length(call, result, len(call.items), "count", "texts")
 
 
-def answers(call: Call, result: Any) -> None:
+def generate(call: Call, result: Any) -> None:
     """One answer a ranking; citations lie in the text and name chunks of the answer's context; the filter holds."""
     _length(call, result, len(call.items), "answer", "rankings")
     for ranking, answer in zip(call.items, result, strict=True):
         what = f"query {ranking.query.id!r}"
         if not isinstance(answer, Answer):
-            broken(call, f"returned {type(answer).__name__} for {what}", "a hookrag.Answer")
+            violation(call, f"returned {type(answer).__name__} for {what}", "a hookrag.Answer")
         if answer.query.id != ranking.query.id:
-            broken(call, f"returned the answer to query {answer.query.id!r} in the place of {what}", "keep the order")
+            violation(
+                call, f"returned the answer to query {answer.query.id!r} in the place of {what}", "keep the order"
+            )
         context = {hit.chunk.id: hit.chunk for hit in answer.context}
         for citation in answer.citations:
             if not 0 <= citation.start <= citation.end <= len(answer.text):
-                broken(
+                violation(
                     call,
                     f"cites the span {citation.start}:{citation.end} of an answer of {len(answer.text)} characters",
                 )
             if citation.chunk.id not in context:
-                broken(
+                violation(
                     call, f"cites the chunk {citation.chunk.id}, which is not in the answer's context", "list it there"
                 )
             if citation.status == "exact" and citation.quote and citation.quote not in citation.chunk.text:
-                broken(call, f"calls the quote {citation.quote[:60]!r} exact, which its chunk does not contain")
-        within(call, context.values(), ranking.query.where, what)
+                violation(call, f"calls the quote {citation.quote[:60]!r} exact, which its chunk does not contain")
+        within(call, list(context.values()), ranking.query.where, what, answer.outside or ranking.outside)
+        if answer.notes:
+            _notes(call, answer.notes, what)
+
+
+def identity(call: Call, result: Any) -> None:
+    """An Identity."""
+    _instance(call, result, Identity)
+
+
+def card(call: Call, result: Any) -> None:
+    """A Card."""
+    _instance(call, result, Card)
+
+
+def number(call: Call, result: Any) -> None:
+    """A whole number of at least 0."""
+    if isinstance(result, bool) or not isinstance(result, int) or result < 0:
+        violation(call, f"returned {result!r:.60} from {call.operation}()", "a whole number of at least 0")
+
+
+def rejections(call: Call, result: Any) -> None:
+    """{chunk id: reason} of some of the rows."""
+    if not isinstance(result, Mapping):
+        violation(
+            call,
+            f"returned {type(result).__name__} from {call.operation}()",
+            "{chunk id: reason} of the rows that it cannot take, {} where there is none",
+        )
+
+
+def tokens(call: Call, result: Any) -> None:
+    """A list of spans for each text."""
+    _length(call, result, len(call.items), "list of spans", "texts")
+
+
+def terms(call: Call, result: Any) -> None:
+    """A tuple of terms for each chunk id."""
+    _length(call, result, len(call.arguments[1]), "tuple of terms", "chunk ids")
+
+
+def score(call: Call, result: Any) -> None:
+    """Logarithms of probabilities for each prompt."""
+    _length(call, result, len(call.items), "tuple of logarithms", "prompts")
+    for index, made in enumerate(result):
+        if not made or not all(isfinite(one) and one <= _ABOVE for one in made):
+            violation(call, f"returned {made!r:.60} for prompt {index}", "ln p of each token, finite and at most 0")
+
+
+def next_logprobs(call: Call, result: Any) -> None:
+    """{token: logarithm of its probability} for each prompt."""
+    _length(call, result, len(call.items), "mapping of tokens", "prompts")
+    for index, made in enumerate(result):
+        if not isinstance(made, Mapping) or not all(one <= _ABOVE for one in made.values()):
+            violation(call, f"returned {made!r:.60} for prompt {index}", "{token: ln p}, at most 0 each")
+
+
+def session(call: Call, result: Any) -> None:
+    """A Session."""
+    lacking = [name for name in ("next_logprobs", "extend", "close") if not callable(getattr(result, name, None))]
+    if lacking:
+        violation(
+            call, f"returned {type(result).__name__} from session(), without {'(), '.join(lacking)}()", "a Session"
+        )
+
+
+def measure(call: Call, result: Any) -> None:
+    """A list of numbers, one a passage, and a number."""
+    if not (isinstance(result, tuple) and len(result) == 2 and len(result[0]) == len(call.items)):
+        violation(
+            call,
+            f"returned {result!r:.60} from measure() for {len(call.items)} passages",
+            "the tokens of each passage, and those there is room for",
+        )
+
+
+_ABOVE = 1e-6
+"""How far above 0 rounding may bring the logarithm of a probability."""
+
+
+def _instance(call: Call, result: Any, cls: type) -> None:
+    if not isinstance(result, cls):
+        violation(call, f"returned {type(result).__name__} from {call.operation}()", f"a hookrag.{cls.__name__}")

@@ -1,93 +1,127 @@
-"""One method of a component as the others call it."""
+"""One method of a component as the others call it: open, traced, within the deadline, through middleware, checked."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 from hookrag.errors import ContractError
-from hookrag.protocols import Call, Middleware, Proceed
+from hookrag.protocols import Call, Middleware
 from hookrag.runtime.component import Instance, naming
-from hookrag.runtime.request import check_deadline, current
-from hookrag.runtime.trace import is_tracing, span
+from hookrag.runtime.operations import OperationType
+from hookrag.runtime.request import check_deadline, current_request
+from hookrag.runtime.trace import is_tracing, span, timed_pages
 from hookrag.values import Step
-
-Check = Callable[[Call, Any], None]
 
 # Options that only say how the result travels; a component that does not know one is called without it.
 _DELIVERY = frozenset({"emit"})
+_UNSET: Any = object()
 
 
 class Operation:
-    """One method of a component as the others call it: open, traced, within the deadline, through middleware, checked."""
+    """A method with what surrounds it. Called as the method is: a batch first where it takes one, options by keyword.
 
-    __slots__ = ("_accepts", "_chains", "_check", "_checked", "_defaults", "_instance", "_method", "name", "step")
+    A call that middleware made another of, or whose result is not the component's own, is checked a second time outside of the
+    middleware; the first check, inside, is what names the component.
+    """
+
+    __slots__ = ("_accepts", "_checked", "_instance", "_method", "_type", "name", "step")
 
     def __init__(
-        self, step: Step, instance: Instance, name: str, check: Check, defaults: Mapping[str, Any] | None = None
+        self,
+        step: Step,
+        instance: Instance,
+        name: str,
+        method: Callable[..., Any],
+        type_: OperationType,
     ) -> None:
         self.step = step
         self.name = name
         self._instance = instance
-        self._method = getattr(instance.component, name)
-        self._check = check
-        self._defaults = defaults or {}
-        self._accepts = _keywords(self._method)
-        self._chains: dict[tuple[Middleware, ...], Proceed] = {}
+        self._method = method
+        self._type = type_
+        self._accepts = _keywords(method)
         self._checked = threading.local()
 
-    def __call__(self, items: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        request = current()
+    def __call__(self, /, *given: Any, **options: Any) -> Any:
+        if self._type.defaults:
+            options = {name: value for name, value in options.items() if not self._is_default(name, value)}
+        if self._type.batch:
+            call = Call(self.step, self.name, given[0], options, given[1:])
+        else:
+            call = Call(self.step, self.name, (), options, given)
+        return self.run(call)
+
+    def run(self, call: Call) -> Any:
+        """The result of a call."""
+        request = current_request()
         if request.deadline is not None or request.cancelled is not None:
             check_deadline(f"{self.step} {self.name}")
-        call = Call(self.step, self.name, items, options)
-        with span(self.step, self.name, len(items)) if is_tracing() else nullcontext():
+        if self._type.pages:
+            return timed_pages(self.step, self.name, self._pages(call, request.middleware))
+        with span(self.step, self.name, len(call.items)) if is_tracing() else nullcontext():
             if not request.middleware:
                 return self._run(call)
-            return self._outermost(self._chain(request.middleware), call)
+            return self._outermost(request.middleware, call)
 
-    def _outermost(self, chain: Proceed, call: Call) -> Any:
+    def _is_default(self, name: str, value: Any) -> bool:
+        default = self._type.defaults.get(name, _UNSET)
+        if isinstance(default, tuple):
+            return isinstance(value, list | tuple) and tuple(value) == default
+        return value is default or (isinstance(value, int | float | str) and value == default)
+
+    def _outermost(self, middleware: Sequence[Middleware], call: Call) -> Any:
         """The result after all middleware, checked unless it is the very one that the component gave to the very same call."""
-        self._checked.last = None
-        result = chain(call)
-        last, self._checked.last = self._checked.last, None
+        checked = self._checked
+        checked.last = None
+        result = self._surrounded(middleware, call)
+        last, checked.last = checked.last, None
         same = (
             last is not None and last[1] is result and last[0].items is call.items and last[0].options == call.options
         )
         if not same:
             with naming(self.step, self.name):
-                self._check(call, result)
+                self._type.check(call, result)
         return result
 
-    def _chain(self, middleware: tuple[Middleware, ...]) -> Proceed:
-        chain = self._chains.get(middleware)
-        if chain is None:
-            chain = self._run_noted
-            for outer in reversed(middleware):
-                chain = _surround(outer, chain)
-            self._chains[middleware] = chain
-        return chain
+    def _surrounded(self, middleware: Sequence[Middleware], call: Call) -> Any:
+        if not middleware:
+            result = self._run(call)
+            self._checked.last = (call, result)
+            return result
+        return middleware[0].around(call, lambda inner: self._surrounded(middleware[1:], inner))
 
     def _run(self, call: Call) -> Any:
         instance = self._instance
         instance.open(self.step)
         options = self._options(call.options)
         with naming(self.step, self.name):
-            if instance.limit is None:
-                result = self._method(call.items, **options)
-            else:
-                with instance.turn(f"{self.step} {self.name}"):
-                    result = self._method(call.items, **options)
-            self._check(call, result)
+            with nullcontext() if instance.limit is None else instance.turn(f"{self.step} {self.name}"):
+                result = self._called(call, options)
+            self._type.check(call, result)
         return result
 
-    def _run_noted(self, call: Call) -> Any:
-        result = self._run(call)
-        self._checked.last = (call, result)
-        return result
+    def _called(self, call: Call, options: Mapping[str, Any]) -> Any:
+        if self._type.batch:
+            return self._method(call.items, *call.arguments, **options)
+        return self._method(*call.arguments, **options)
+
+    def _pages(self, call: Call, middleware: Sequence[Middleware]) -> Iterator[Any]:
+        """What the component gives piece by piece. It takes no turn: whoever reads may call the component in between."""
+
+        def begin(inner: Call) -> Iterator[Any]:
+            self._instance.open(self.step)
+            options = self._options(inner.options)
+            with naming(self.step, self.name):
+                yield from self._called(inner, options)
+
+        def through(left: Sequence[Middleware], inner: Call) -> Any:
+            return left[0].around(inner, lambda one: through(left[1:], one)) if left else begin(inner)
+
+        yield from through(middleware, call)
 
     def _options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         accepts = self._accepts
@@ -97,17 +131,12 @@ class Operation:
         for name, value in options.items():
             if name in accepts:
                 kept[name] = value
-            elif name not in _DELIVERY and value != self._defaults.get(name):
+            elif name not in _DELIVERY and not self._is_default(name, value):
                 raise ContractError(
                     f"{self.step} (use = {self.step.use!r}): its {self.name}() does not take {name!r}, "
                     f"and without it the result would be another; leave {name} out or use another {self.step.kind}"
                 )
         return kept
-
-
-def _surround(outer: Middleware, proceed: Proceed) -> Proceed:
-    around = outer.around
-    return lambda call: around(call, proceed)
 
 
 def _keywords(method: Callable[..., Any]) -> frozenset[str] | None:

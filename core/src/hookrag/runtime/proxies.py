@@ -1,26 +1,28 @@
-"""The typed stand-ins that components get for each other: every call passes middleware and has its contract checked."""
+"""The stand-ins that components get for each other: every call goes through an `Operation`.
+
+A proxy has the operations of the table that its component can do, and forwards whatever else the component has: a method that a
+third party's protocol names is an operation, too. The classes below add what a kind needs besides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hookrag.errors import ComponentError, HookragError
-from hookrag.filters import both
+from hookrag.filters import both, matches, render
 from hookrag.protocols import Call, Emit, Proceed
 from hookrag.runtime import contracts
 from hookrag.runtime.component import Instance, naming
 from hookrag.runtime.operation import Operation
-from hookrag.runtime.request import current
+from hookrag.runtime.operations import OPERATIONS, SESSION, UNKNOWN
+from hookrag.runtime.request import current_request, outside_allowed
 from hookrag.values import (
     Answer,
-    Card,
-    Chunk,
     Completion,
-    Document,
     Event,
     Hit,
-    Identity,
     Message,
     Output,
     Query,
@@ -28,105 +30,112 @@ from hookrag.values import (
     Role,
     Row,
     RowKey,
-    ScoreKind,
-    SparseRows,
     Step,
     Vectors,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from typing import Protocol
 
+    from hookrag import protocols
     from hookrag.filters import Filter
+
+    # What type checkers are told that proxies have; it is found when they are made.
+    class _Chunker(protocols.Chunker, Protocol): ...
+
+    class _Embedder(protocols.TokenizingEmbedder, Protocol): ...
+
+    class _Store(
+        protocols.DenseStore,
+        protocols.SparseStore,
+        protocols.TextStore,
+        protocols.MultiStore,
+        protocols.Generational,
+        Protocol,
+    ):
+        def verify(self) -> None: ...
+
+    class _Fuser(protocols.Fuser, Protocol): ...
+
+    class _Reranker(protocols.Reranker, protocols.Tokenizing, Protocol): ...
+
+    class _LLM(protocols.ScoringLLM, protocols.NextTokenLLM, Protocol): ...
+
+    class _Generator(protocols.Generator, protocols.Measuring, Protocol): ...
+
+    class _Reader(protocols.Reader, Protocol): ...
+else:
+    _Chunker = _Embedder = _Store = _Fuser = _Reranker = _LLM = _Generator = _Reader = object
+
+_LIFE = frozenset({"open", "close"})
 
 
 class Proxy:
-    """What all proxies share: the step, the instance behind it, and its attributes, read when it is open."""
+    """What all proxies share: the step, the instance behind it, and its operations."""
 
     def __init__(self, step: Step, instance: Instance) -> None:
         self.step = step
         self.instance = instance
+        component = instance.component
+        self._operations: dict[str, Operation] = {}
+        for name, type_ in OPERATIONS[step.kind].items():
+            method = getattr(component, name, None)
+            if callable(method):
+                self._operations[name] = operation = Operation(step, instance, name, method, type_)
+                if not hasattr(type(self), name):
+                    setattr(self, name, operation)
 
     def open(self) -> None:
         """Open the component now instead of at its first use."""
         self.instance.open(self.step)
 
     def can(self, operation: str) -> bool:
-        """Whether the component has an operation."""
-        return hasattr(type(self.instance.component), operation)
+        """Whether the component, as it was configured, can do an operation; asked without opening it."""
+        component = self.instance.component
+        if not callable(getattr(component, operation, None)):
+            return False
+        known = OPERATIONS[self.step.kind].get(operation, UNKNOWN)
+        if known.output is not None and known.output not in component.embedders:
+            return False
+        own = getattr(component, "can", None)
+        return own is None or bool(own(operation))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ("step", "instance", *_LIFE):
+            raise AttributeError(name)
+        value = getattr(self.instance.component, name, UNKNOWN)
+        if value is UNKNOWN:
+            raise AttributeError(f"{self.step} (use = {self.step.use!r}) has no {name}")
+        if not callable(value):
+            return value
+        operation = Operation(self.step, self.instance, name, value, UNKNOWN)
+        setattr(self, name, operation)
+        return operation
 
     def __repr__(self) -> str:
         return f"<{self.step} use={self.step.use!r}>"
 
-    def _operation(
-        self, name: str, check: Callable[[Any, Any], None], defaults: Mapping[str, Any] | None = None
-    ) -> Operation:
-        return Operation(self.step, self.instance, name, check, defaults)
 
-    def _ask(self, name: str, *arguments: Any) -> Any:
-        """The value of an attribute or of a method that takes no batch, of the opened component."""
-        self.open()
-        with naming(self.step, name), self.instance.turn(f"{self.step} {name}"):
-            value = getattr(self.instance.component, name)
-            return value(*arguments) if callable(value) else value
+class ChunkerProxy(Proxy, _Chunker):
+    pass
 
 
-class ChunkerProxy(Proxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._chunk = self._operation("chunk", contracts.chunk)
-
-    def chunk(self, documents: Sequence[Document], /) -> list[list[Chunk]]:
-        result: list[list[Chunk]] = self._chunk(documents, {})
-        return result
-
-
-class TokenizingProxy(Proxy):
-    """For those that `can("tokens")`."""
-
-    def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
-        result: list[list[tuple[int, int]]] = self._ask("tokens", texts)
-        return result
-
-    def room(self, role: Role, /) -> int:
-        return int(self._ask("room", role))
-
-
-class EmbedderProxy(TokenizingProxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._embed = self._operation("embed", contracts.embed)
-
+class EmbedderProxy(Proxy, _Embedder):
     @property
     def outputs(self) -> Collection[Output]:
         outputs: Collection[Output] = self.instance.component.outputs
         return outputs
 
-    def identity(self) -> Identity:
-        identity: Identity = self._ask("identity")
-        return identity
-
     def embed(self, texts: Sequence[str], /, *, role: Role, outputs: Collection[Output]) -> Vectors:
-        result: Vectors = self._embed(texts, {"role": role, "outputs": frozenset(outputs)})
-        return result
+        made: Vectors = self._operations["embed"](texts, role=role, outputs=frozenset(outputs))
+        return made
 
 
-class StoreProxy(Proxy):
+class StoreProxy(Proxy, _Store):
     """A store within the request's scope, which is AND-ed to every search and count.
 
     A fetch leaves out what is outside; a scan is refused.
     """
-
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._put = self._operation("put", contracts.anything)
-        self._drop = self._operation("drop", contracts.anything)
-        self._fetch = self._operation("fetch", contracts.fetched)
-        self._search: dict[str, Operation] = {}
-        for name in ("search_dense", "search_sparse", "search_text", "search_multi"):
-            if self.can(name):
-                self._search[name] = self._operation(name, contracts.searched)
 
     @property
     def chunker(self) -> Any:
@@ -143,174 +152,144 @@ class StoreProxy(Proxy):
                 return proxy
         return reference
 
-    @property
-    def dense_kind(self) -> ScoreKind:
-        kind: ScoreKind = self.instance.component.dense_kind
-        return kind
-
-    @property
-    def text_kind(self) -> ScoreKind:
-        kind: ScoreKind = self.instance.component.text_kind
-        return kind
-
-    def card(self) -> Card:
-        card: Card = self._ask("card")
-        return card
-
-    def stamp(self, card: Card, /) -> None:
-        self._ask("stamp", card)
-
-    def put(self, rows: Sequence[Row], /, *, version: int) -> Mapping[str, str]:
-        result: Mapping[str, str] = self._put(rows, {"version": version})
-        return result
-
-    def drop(self, chunk_ids: Sequence[str], /, *, version: int) -> None:
-        self._drop(chunk_ids, {"version": version})
-
-    def sync(self) -> None:
-        self._ask("sync")
-
     def scan(self) -> Iterator[list[RowKey]]:
-        if current().scope is not None:  # a key does not say what its row's metadata are
+        if current_request().scope is not None:  # a key does not say what its row's metadata are
             raise ComponentError(
                 f"{self.step} (use = {self.step.use!r}) cannot be scanned within a scope: use a search"
             )
-        self.open()
-        with naming(self.step, "scan"):
-            yield from self.instance.component.scan()
-
-    def verify(self) -> None:
-        """Have the store check its own files; for those that `can("verify")`."""
-        self._ask("verify")
+        yield from self._operations["scan"]()
 
     def fetch(self, chunk_ids: Sequence[str], /, *, vectors: bool = False) -> list[Row | None]:
-        rows: list[Row | None] = self._fetch(chunk_ids, {"vectors": vectors})
-        scope = current().scope
+        rows: list[Row | None] = self._operations["fetch"](chunk_ids, vectors=vectors)
+        scope = current_request().scope
         if scope is None:
             return rows
-        from hookrag.filters import matches
-
         return [row if row is not None and matches(scope, row.chunk.metadata) else None for row in rows]
 
     def count(self, where: Filter | None = None, /) -> int:
-        return int(self._ask("count", both(where, current().scope)))
+        return int(self._operations["count"](both(where, current_request().scope)))
 
-    def search_dense(self, vectors: NDArray[np.float32], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
-        return self._find("search_dense", vectors, k, where)
+    def search_dense(self, vectors: Any, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        return self._search("search_dense", vectors, k, where)
 
-    def search_sparse(self, vectors: SparseRows, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
-        return self._find("search_sparse", vectors, k, where)
+    def search_sparse(self, vectors: Any, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        return self._search("search_sparse", vectors, k, where)
 
     def search_text(self, texts: Sequence[str], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
-        return self._find("search_text", texts, k, where)
+        return self._search("search_text", texts, k, where)
 
-    def search_multi(
-        self, vectors: Sequence[NDArray[np.float32]], /, *, k: int, where: Filter | None
-    ) -> list[list[Hit]]:
-        return self._find("search_multi", vectors, k, where)
+    def search_multi(self, vectors: Any, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
+        return self._search("search_multi", vectors, k, where)
 
-    def matching_terms(self, text: str, chunk_ids: Sequence[str], /) -> list[tuple[str, ...]]:
-        result: list[tuple[str, ...]] = self._ask("matching_terms", text, chunk_ids)
-        return result
-
-    def _find(self, name: str, items: Any, k: int, where: Filter | None) -> list[list[Hit]]:
+    def _search(self, name: str, items: Any, k: int, where: Filter | None) -> list[list[Hit]]:
         if not len(items) or k <= 0:
             return [[] for _ in range(len(items))]
-        operation = self._search.get(name)
+        operation = self._operations.get(name)
         if operation is None:
             raise ComponentError(f"{self.step} (use = {self.step.use!r}) has no {name}()")
-        result: list[list[Hit]] = operation(items, {"k": k, "where": both(where, current().scope)})
+        result: list[list[Hit]] = operation(items, k=k, where=both(where, current_request().scope))
         return result
 
 
 class RetrieverProxy(Proxy):
+    """A retriever; one that says `reach = "outside"` is refused where there is a filter, unless the pipeline allows it."""
+
     def __init__(self, step: Step, instance: Instance) -> None:
         super().__init__(step, instance)
-        self._retrieve = self._operation("retrieve", contracts.rankings)
+        self._outside = getattr(instance.component, "reach", "stores") == "outside"
+        if self._outside:
+            outside = replace(OPERATIONS["retriever"]["retrieve"], check=contracts.retrieve_outside)
+            method = instance.component.retrieve
+            self._operations["retrieve"] = Operation(step, instance, "retrieve", method, outside)
 
     def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
-        result: list[Ranking] = self._retrieve(queries, {"k": k})
-        return result
+        if not self._outside:
+            found: list[Ranking] = self._operations["retrieve"](queries, k=k)
+            return found
+        for query in queries:
+            if not outside_allowed(query):
+                limit = both(query.where, current_request().scope)
+                assert limit is not None
+                raise HookragError(
+                    f"{self.step} (use = {self.step.use!r}) finds what lies outside of the stores, on which the filter "
+                    f"{render(limit)} cannot be checked: allow it by outside = true in [pipelines.*], or ask without a filter"
+                )
+        found = self._operations["retrieve"](queries, k=k)
+        return [replace(ranking, outside={hit.chunk.id: str(self.step) for hit in ranking.hits}) for ranking in found]
 
 
-class FuserProxy(Proxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._fuse = self._operation("fuse", contracts.fused)
-
+class FuserProxy(Proxy, _Fuser):
     def fuse(self, legs: Sequence[Sequence[Ranking]], /, *, k: int) -> list[Ranking]:
-        result: list[Ranking] = self._fuse(legs, {"k": k})
-        return result
+        made: list[Ranking] = self._operations["fuse"](legs, k=k)
+        return [_carrying(one, [leg[index] for leg in legs]) for index, one in enumerate(made)]
 
 
-class RerankerProxy(TokenizingProxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._rerank = self._operation("rerank", contracts.reranked)
-
+class RerankerProxy(Proxy, _Reranker):
     def rerank(self, rankings: Sequence[Ranking], /, *, k: int) -> list[Ranking]:
-        result: list[Ranking] = self._rerank(rankings, {"k": k})
-        return result
+        made: list[Ranking] = self._operations["rerank"](rankings, k=k)
+        return [_carrying(one, [given]) for one, given in zip(made, rankings, strict=True)]
 
 
-_COMPLETE: Mapping[str, Any] = {
-    "n": 1,
-    "max_tokens": None,
-    "stop": (),
-    "temperature": 0.0,
-    "seed": None,
-    "schema": None,
-    "logprobs": False,
-    "emit": None,
-}
+def _carrying(made: Ranking, given: Sequence[Ranking]) -> Ranking:
+    """The ranking with the notes of those that it was made of, and with where the hits come from that are left."""
+    if not any(one.notes or one.outside for one in given):
+        return made
+    notes: dict[str, Any] = {}
+    outside: dict[str, str] = {}
+    for one in given:
+        notes |= one.notes
+        outside |= one.outside
+    left = {hit.chunk.id for hit in made.hits} & outside.keys()
+    return replace(made, notes={**notes, **made.notes}, outside={name: outside[name] for name in sorted(left)})
 
 
-class LLMProxy(Proxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._complete = self._operation("complete", contracts.completions, _COMPLETE)
-        self._count = self._operation("count", contracts.counts)
+class LLMProxy(Proxy, _LLM):
+    @property
+    def window(self) -> int:
+        self.open()
+        with naming(self.step, "window"):
+            return int(self.instance.component.window)
 
     def complete(
         self,
         prompts: Sequence[Sequence[Message]],
         /,
         *,
-        n: int = 1,
-        max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-        temperature: float = 0.0,
-        seed: int | None = None,
-        schema: Mapping[str, Any] | None = None,
-        logprobs: bool = False,
         emit: Callable[[int, str], None] | None = None,
+        **options: Any,
     ) -> list[list[Completion]]:
-        asked = {
-            "n": n,
-            "max_tokens": max_tokens,
-            "stop": tuple(stop),
-            "temperature": temperature,
-            "seed": seed,
-            "schema": schema,
-            "logprobs": logprobs,
-            "emit": emit,
-        }
-        options = {name: value for name, value in asked.items() if value != _COMPLETE[name]}
-        late = None if emit is None else _Once(emit)
-        if late is not None:
-            options["emit"] = late
-        result: list[list[Completion]] = self._complete(prompts, options)
-        if late is not None:
-            late.rest([made[0].text for made in result])
-        return result
+        complete = self._operations["complete"]
+        if emit is None:
+            whole: list[list[Completion]] = complete(prompts, **options)
+            return whole
+        late = _Once(emit)
+        made: list[list[Completion]] = complete(prompts, emit=late, **options)
+        late.rest([one[0].text for one in made])
+        return made
 
-    def count(self, texts: Sequence[str], /) -> list[int]:
-        result: list[int] = self._count(texts, {})
-        return result
+    def session(self, prompts: Sequence[Sequence[Message]], /) -> SessionProxy:
+        """Begin an answer to each prompt; leaving its `with` block closes the session."""
+        if "session" not in self._operations:
+            raise ComponentError(f"{self.step} (use = {self.step.use!r}) has no session()")
+        return SessionProxy(self.step, self.instance, self._operations["session"](prompts))
 
-    @property
-    def window(self) -> int:
-        return int(self._ask("window"))
+
+class SessionProxy:
+    """The session of a language model, whose steps are operations too: `session.extend` in traces and errors."""
+
+    next_logprobs: Operation
+    extend: Operation
+    close: Operation
+
+    def __init__(self, step: Step, instance: Instance, session: Any) -> None:
+        for name, type_ in SESSION.items():
+            setattr(self, name, Operation(step, instance, f"session.{name}", getattr(session, name), type_))
+
+    def __enter__(self) -> SessionProxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class _Once:
@@ -330,15 +309,11 @@ class _Once:
                 self._emit(index, text)
 
 
-class GeneratorProxy(Proxy):
-    def __init__(self, step: Step, instance: Instance) -> None:
-        super().__init__(step, instance)
-        self._generate = self._operation("generate", contracts.answers)
-
+class GeneratorProxy(Proxy, _Generator):
     def generate(self, rankings: Sequence[Ranking], /, *, emit: Emit | None = None) -> list[Answer]:
+        generate = self._operations["generate"]
         if emit is None:
-            result: list[Answer] = self._generate(rankings, {})
-            return result
+            return _informed(generate(rankings), rankings)
         seen: set[str] = set()
 
         def remember(event: Event) -> None:
@@ -346,7 +321,7 @@ class GeneratorProxy(Proxy):
                 seen.add(event.query_id)
             emit(event)
 
-        result = self._generate(rankings, {"emit": remember})
+        result = _informed(generate(rankings, emit=remember), rankings)
         for answer in result:
             if answer.query.id not in seen:
                 emit(Event(answer.query.id, "text", answer.text))
@@ -354,10 +329,15 @@ class GeneratorProxy(Proxy):
                     emit(Event(answer.query.id, "citation", citation=citation))
         return result
 
-    def measure(self, passages: Sequence[Chunk], /) -> tuple[list[int], int]:
-        """For those that `can("measure")`."""
-        result: tuple[list[int], int] = self._ask("measure", passages)
-        return result
+
+def _informed(answers: list[Answer], rankings: Sequence[Ranking]) -> list[Answer]:
+    """The answers with the notes of their rankings, and with where their context comes from."""
+    return [
+        replace(one, notes={**ranking.notes, **one.notes}, outside={**ranking.outside, **one.outside})
+        if ranking.notes or ranking.outside
+        else one
+        for one, ranking in zip(answers, rankings, strict=True)
+    ]
 
 
 class MiddlewareProxy(Proxy):
@@ -374,16 +354,11 @@ class MiddlewareProxy(Proxy):
             ) from error
 
 
-class ReaderProxy(Proxy):
+class ReaderProxy(Proxy, _Reader):
     @property
     def suffixes(self) -> Collection[str]:
         suffixes: Collection[str] = self.instance.component.suffixes
         return suffixes
-
-    def read(self, path: Any, /, *, id: str) -> Iterator[Document]:
-        self.open()
-        with naming(self.step, "read"):
-            yield from self.instance.component.read(path, id=id)
 
 
 PROXIES: Mapping[str, type[Proxy]] = {

@@ -16,6 +16,7 @@ from hookrag.errors import Cancelled, DeadlineExceeded
 if TYPE_CHECKING:
     from hookrag.filters import Filter
     from hookrag.protocols import Middleware
+    from hookrag.values import Query
 
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Request:
     """The circumstances of a call. `deadline` is a reading of `time.monotonic()`; `scope` limits every search and fetch.
+
+    `outside`: what comes from outside of the stores is allowed where there is a filter or a scope, which it cannot obey.
 
     `state` is what middleware keeps for the length of the request, each under a key of its own. `cancelled` is set when whoever
     asked went away.
@@ -33,6 +36,7 @@ class Request:
     scope: Filter | None = None
     explain: bool = False
     pool: ThreadPoolExecutor | None = None
+    outside: bool = False
     state: dict[object, Any] = field(default_factory=dict, compare=False)
     cancelled: Event | None = field(default=None, compare=False)
 
@@ -40,7 +44,7 @@ class Request:
 _request: ContextVar[Request | None] = ContextVar("hookrag_request", default=None)
 
 
-def current() -> Request:
+def current_request() -> Request:
     """The request that is being served, or an empty one."""
     return _request.get() or Request()
 
@@ -59,25 +63,31 @@ def serving(request: Request) -> Iterator[None]:
 def deadline(seconds: float) -> Iterator[None]:
     """Give whatever is called inside so many seconds, or fewer where an outer deadline is nearer."""
     until = monotonic() + seconds
-    outer = current()
+    outer = current_request()
     with serving(replace(outer, deadline=until if outer.deadline is None else min(until, outer.deadline))):
         yield
 
 
 def explaining() -> bool:
     """Whether the caller wants to know where hits come from, also at some cost."""
-    return current().explain
+    return current_request().explain
+
+
+def outside_allowed(query: Query) -> bool:
+    """Whether a retriever that finds chunks outside of the stores may be asked: always where nothing limits the query."""
+    request = current_request()
+    return request.outside or (request.scope is None and query.where is None)
 
 
 def time_left() -> float | None:
     """Seconds until the deadline, at least 0; None where there is none."""
-    until = current().deadline
+    until = current_request().deadline
     return None if until is None else max(0.0, until - monotonic())
 
 
 def check_deadline(doing: str) -> None:
     """Raise, naming what was about to be done: DeadlineExceeded when the time is over, Cancelled when nobody waits any more."""
-    request = current()
+    request = current_request()
     if request.cancelled is not None and request.cancelled.is_set():
         raise Cancelled(f"whoever asked went away before {doing}")
     until = request.deadline
@@ -91,7 +101,7 @@ def fan_out(calls: Sequence[Callable[[], T]]) -> list[T]:
     Safe to nest: whoever waits first runs those of its own calls that no thread has begun, so that a full pool cannot lock
     itself up. A call that outlasts the deadline is left behind: a thread cannot be stopped.
     """
-    pool = current().pool
+    pool = current_request().pool
     if pool is None or len(calls) < 2:
         return [call() for call in calls]
     futures: list[Future[T]] = [pool.submit(copy_context().run, call) for call in calls[1:]]

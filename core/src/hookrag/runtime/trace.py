@@ -95,6 +95,32 @@ def span(step: Step, operation: str, items: int) -> Iterator[None]:
         _current.reset(token)
 
 
+def timed_pages(step: Step, operation: str, pages: Iterator[Any]) -> Iterator[Any]:
+    """The pages, with an operation in the trace that counts what is in them and the time that it takes to get them."""
+    parent = _current.get()
+    if parent is None:
+        return pages
+    opened = Span(step, operation, 0)
+    parent.children.append(opened)
+    return _timed(opened, pages)
+
+
+def _timed(opened: Span, pages: Iterator[Any]) -> Iterator[Any]:
+    while True:
+        started = perf_counter()
+        try:
+            page = next(pages)
+        except StopIteration:
+            return
+        except BaseException as error:
+            opened.error = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            opened.seconds += perf_counter() - started
+        opened.items += len(page) if isinstance(page, list) else 1
+        yield page
+
+
 def is_tracing() -> bool:
     """Whether somebody watches."""
     return _current.get() is not None

@@ -20,7 +20,7 @@ from threading import Barrier
 from time import process_time
 from typing import Any, Literal, get_args, get_origin
 
-from hookrag.config.signature import OPERATIONS, REFERENCES, parameters
+from hookrag.config.signature import PROTOCOLS, kind_of, members, parameters
 from hookrag.errors import HookragError, PluginError
 from hookrag.testing._kit import Check, Make, close, difference, fresh, opened, require, temporary_folder
 
@@ -156,7 +156,11 @@ def check_signature_is_a_schema(trial: Trial, make: Make) -> str | None:
 
 def _configurable(annotation: Any) -> bool:
     origin, inner = get_origin(annotation), get_args(annotation)
-    if annotation in (str, int, float, bool, Path, Any, type(None)) or annotation in REFERENCES or origin is Literal:
+    if (
+        annotation in (str, int, float, bool, Path, Any, type(None))
+        or kind_of(annotation) is not None
+        or origin is Literal
+    ):
         return True
     if origin in (typing.Union, types.UnionType):
         return all(map(_configurable, inner))
@@ -185,7 +189,7 @@ def check_operations_name_their_options(trial: Trial, make: Make) -> str | None:
     """No operation takes **kwargs: an option that is not named is refused instead of ignored."""
     with temporary_folder() as folder:
         cls = type(fresh(trial.kind, make, folder))
-    for operation in sorted(OPERATIONS[trial.kind]):
+    for operation in sorted(members(PROTOCOLS[trial.kind]).methods):
         kinds = {p.kind for p in inspect.signature(getattr(cls, operation)).parameters.values()}
         require(
             inspect.Parameter.VAR_KEYWORD not in kinds,

@@ -15,7 +15,7 @@ from hookrag.components.middleware import Budget, Cache, Redact, Retry
 from hookrag.config.objects import Adoption
 from hookrag.errors import ItemRejected
 from hookrag.protocols import Call, Proceed
-from hookrag.runtime.request import Request, current, serving
+from hookrag.runtime.request import Request, current_request, serving
 from hookrag.runtime.shared import Shared
 from hookrag.runtime.trace import tracing
 from hookrag.testing._kit import Check, Make, difference, opened, options_of, require
@@ -235,7 +235,7 @@ def check_nests_in_each_order(make: Make) -> str | None:
                     not differs,
                     middleware,
                     f"changes {name} when it is {how}: {differs}",
-                    "keep what belongs to a request in hookrag.runtime.request.current().state, under a key of its own",
+                    "keep what belongs to a request in hookrag.current_request().state, under a key of its own",
                 )
     return None
 
@@ -248,11 +248,11 @@ def check_circumstances_are_kept(make: Make) -> str | None:
 
         class Looking:
             def around(self, call: Call, proceed: Proceed, /) -> Any:
-                seen.append(current())
+                seen.append(current_request())
                 return proceed(call)
 
         with tracing() as trace, _through(middleware, Looking()):
-            asked = current()
+            asked = current_request()
             on["retriever"].retrieve(QUERIES[:1], k=1)
         require(
             bool(seen) and all(one is asked for one in seen),
