@@ -30,10 +30,8 @@ from hookrag import (
     hookspecs,
     protocols,
 )
-from hookrag.cli.ask import answer_json
 from hookrag.cli.exits import Exit
 from hookrag.cli.main import hookrag as command_line
-from hookrag.cli.search import ranking_json
 from hookrag.config.catalogue import KNOWN, Catalogue
 from hookrag.config.file import Config
 from hookrag.config.signature import kind_of, parameters
@@ -41,6 +39,7 @@ from hookrag.config.tables import IndexTable, PipelineTable, check
 from hookrag.index.reindex import ReindexReport
 from hookrag.ingest import Estimate, Problem, Report, Status, StoreCheck, StoreStatus, VerifyReport
 from hookrag.values import KINDS
+from hookrag.wire import to_json
 from hookrag_fusion.commands import learned_json
 from hookrag_fusion.learning import Learned
 
@@ -200,9 +199,9 @@ def printed(command: str) -> Any:
     chunk, query = Chunk("c", "d", "text", 0, 4), Query("1", "q")
     if command == "search":
         part = Part("fused", ScoreKind("rrf"), 1, 0.5)
-        return [ranking_json(Ranking(query, (Hit(chunk, 1.0, (part,)),), "text", ScoreKind("bm25")), True)]
+        return [to_json(Ranking(query, (Hit(chunk, 1.0, (part,)),), "text", ScoreKind("bm25")))]
     if command == "ask":
-        return [answer_json(Answer(query, "text", (Citation(0, 4, chunk),), (Hit(chunk, 1.0),)))]
+        return [to_json(Answer(query, "text", (Citation(0, 4, chunk),), (Hit(chunk, 1.0),)))]
     if command == "index":
         report = Report(unread=[Problem("a", "b", "c")], to_embed=[Estimate("e")])
         return [report.to_json()]

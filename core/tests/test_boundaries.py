@@ -47,6 +47,7 @@ from hookrag.testing.fakes import (
     WordChunker,
 )
 from hookrag.values import Output, Role
+from hookrag.wire import to_json
 
 DOCUMENTS = [Document("a", "one two three", metadata={"lang": "en"})]
 FIELDS: Mapping[str, Literal["keyword"]] = {"lang": "keyword"}
@@ -245,7 +246,7 @@ def test_a_status_does_not_stand_for_the_text(tmp_path: Path) -> None:
 def test_a_trace_is_json_whatever_was_noted() -> None:
     with tracing() as trace:
         note(path=Path("a"), score=np.float32(0.5), names=("x", 1))
-    assert json.loads(json.dumps(trace.to_json()))["notes"] == {"path": "a", "score": "0.5", "names": ["x", 1]}
+    assert json.loads(json.dumps(to_json(trace)))["notes"] == {"path": "a", "score": "0.5", "names": ["x", 1]}
 
 
 def test_a_configuration_error_reads_the_same_in_another_process() -> None:

@@ -261,7 +261,7 @@ MISTAKES = [
     ('a contains any ["x"]', 16, "unexpected text after any", "[", "of", ANY_OF),
     (
         'a contains any of "x"',
-        18,
+        19,
         "unexpected text",
         '"x"',
         "a list of values in square brackets",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hookrag import Citation, Document, chunk_of
-from hookrag.cli.ask import answer_json, answer_sources
+from hookrag.cli.ask import answer_sources
 from hookrag.values import Answer, Query
+from hookrag.wire import to_json
 
 TEXT = "The first page ends in the\fmiddle of a sentence. More of it.\fThe third."
 PAGED = Document("a.pdf", TEXT, metadata={"pages": 3, "author": "N. N."})
@@ -45,4 +46,4 @@ def test_the_command_line_shows_them():
     one, two = Citation(0, 5, chunk, "More of it."), Citation(6, 9, chunk, "The third.")
     assert answer_sources(Answer(Query("1", "?"), "Said so, so", (one,))) == ["[1] a.pdf:0-71  page 2"]
     assert answer_sources(Answer(Query("1", "?"), "Said so, so", (one, two))) == ["[1] a.pdf:0-71  pages 2-3"]
-    assert answer_json(Answer(Query("1", "?"), "Said so, so", (two,)))["citations"][0]["pages"] == [3, 3]
+    assert to_json(Answer(Query("1", "?"), "Said so, so", (two,)))["citations"][0]["pages"] == [3, 3]

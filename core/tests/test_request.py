@@ -38,6 +38,7 @@ from hookrag.protocols import Call
 from hookrag.runtime.request import Request, serving
 from hookrag.testing.fakes import FirstHit, ListRetriever, MemoryStore, RankFuser, WordChunker
 from hookrag.values import Step
+from hookrag.wire import to_json
 
 
 def test_fan_out_keeps_the_order_and_the_context() -> None:
@@ -243,7 +244,7 @@ def test_a_trace_shows_nested_operations_also_in_threads(tmp_path: Path) -> None
     assert fused.children[0].notes == {"looked": 3, "how": "quickly"}
     assert fused.items == 2
     assert "  [retrievers.noting] retrieve x2" in str(trace)
-    assert trace.to_json()["children"][0]["children"][0]["notes"] == {"looked": 3, "how": "quickly"}
+    assert to_json(trace)["children"][0]["children"][0]["notes"] == {"looked": 3, "how": "quickly"}
 
 
 def test_matching_terms_only_when_asked(tmp_path: Path) -> None:

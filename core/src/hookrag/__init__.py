@@ -22,7 +22,7 @@ from hookrag.errors import (
     ReadError,
     TransientError,
 )
-from hookrag.filters import Filter, FilterError
+from hookrag.filters import Filter, FilterError, contains_any
 from hookrag.filters import parse as parse_filter
 from hookrag.hookspecs import Component, Components, hookimpl
 from hookrag.protocols import (
@@ -41,12 +41,22 @@ from hookrag.protocols import (
     Reader,
     Reranker,
     Retriever,
+    ScoringLLM,
+    Session,
+    SessionLLM,
     SparseStore,
     Store,
     TextStore,
     TokenizingEmbedder,
 )
-from hookrag.runtime.request import deadline, explaining, fan_out, time_left
+from hookrag.runtime.request import (
+    current_request,
+    deadline,
+    explaining,
+    fan_out,
+    outside_allowed,
+    time_left,
+)
 from hookrag.runtime.trace import Span, note, tracing
 from hookrag.values import (
     PAGE_BREAK,
@@ -71,6 +81,8 @@ from hookrag.values import (
     ScoreKind,
     SparseRows,
     Step,
+    Tool,
+    ToolCall,
     Usage,
     Vectors,
     best,
@@ -79,6 +91,7 @@ from hookrag.values import (
 )
 
 if TYPE_CHECKING:
+    from hookrag.config.tables import component
     from hookrag.index.reindex import SwitchRefused
     from hookrag.ingest import Item, Progress, RemovalRefused, Report, Skipped, Unread
     from hookrag.pipeline import Pipeline
@@ -89,6 +102,7 @@ __version__ = "0.1.0"
 # These bring the builder and the ingest with them, which a plugin that only needs the values should not pay for.
 _LATE = {
     "Pipeline": "hookrag.pipeline",
+    "component": "hookrag.config.tables",
     "SwitchRefused": "hookrag.index.reindex",
     **dict.fromkeys(("Item", "Progress", "RemovalRefused", "Report", "Skipped", "Unread"), "hookrag.ingest"),
 }
@@ -144,6 +158,7 @@ __all__ = [
     "Message",
     "Middleware",
     "MultiStore",
+    "NextTokenLLM",
     "Output",
     "Part",
     "Pipeline",
@@ -162,6 +177,9 @@ __all__ = [
     "Row",
     "RowKey",
     "ScoreKind",
+    "ScoringLLM",
+    "Session",
+    "SessionLLM",
     "Skipped",
     "Span",
     "SparseRows",
@@ -171,18 +189,24 @@ __all__ = [
     "SwitchRefused",
     "TextStore",
     "TokenizingEmbedder",
+    "Tool",
+    "ToolCall",
     "TransientError",
     "Unread",
     "Usage",
     "Vectors",
     "best",
     "chunk_of",
+    "component",
+    "contains_any",
+    "current_request",
     "deadline",
     "derived",
     "explaining",
     "fan_out",
     "hookimpl",
     "note",
+    "outside_allowed",
     "parse_filter",
     "time_left",
     "tracing",

@@ -13,6 +13,7 @@ import click
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
 from hookrag.cli.terminal import LINES, plain, print_error, print_json, styled
 from hookrag.errors import ConfigError, HookragError
+from hookrag.wire import to_json
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
@@ -43,7 +44,7 @@ def ask(
     with opened(config, pipeline) as made:
         options: dict[str, Any] = {"where": where, "timeout": timeout}
         if questions and as_json:
-            print_json([answer_json(answer) for answer in made.answer(list(questions), k, **options)])
+            print_json([to_json(answer) for answer in made.answer(list(questions), k, **options)])
             return
         if not questions and not as_json and sys.stdin.isatty():
             _converse(made, k, options)
@@ -52,7 +53,7 @@ def ask(
             if not question:
                 continue
             if as_json:
-                print_json(answer_json(made.answer([question], k, **options)[0]))
+                print_json(to_json(made.answer([question], k, **options)[0]))
             else:
                 _show(made, question, k, options)
 
@@ -118,30 +119,3 @@ def _pages(citations: Sequence[Citation]) -> str:
         return ""
     first, last = min(pages[0] for pages in found), max(pages[1] for pages in found)
     return f"  page {first}" if first == last else f"  pages {first}-{last}"
-
-
-def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON values."""
-    return {
-        "query": {"id": answer.query.id, "text": answer.query.text},
-        "text": answer.text,
-        "known": answer.known,
-        "citations": [
-            {
-                "start": citation.start,
-                "end": citation.end,
-                "document": citation.chunk.document_id,
-                "chunk": citation.chunk.id,
-                "chunk_start": citation.chunk.start,
-                "chunk_end": citation.chunk.end,
-                "pages": list(citation.pages) if citation.pages else None,
-                "quote": citation.quote,
-                "status": citation.status,
-            }
-            for citation in answer.citations
-        ],
-        "usage": {
-            "prompt_tokens": answer.usage.prompt_tokens,
-            "completion_tokens": answer.usage.completion_tokens,
-        },
-    }

@@ -6,17 +6,18 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
 from hookrag.cli.terminal import plain, print_json, styled
 from hookrag.errors import HookragError
+from hookrag.wire import to_json
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
-    from hookrag.values import Hit, Query, Ranking
+    from hookrag.values import Query, Ranking
 
 BATCH = 64
 """Queries that are answered at once."""
@@ -73,7 +74,7 @@ def search(
     with opened(config, pipeline) as made:
         if queries_file is None:
             rankings = made.retrieve([" ".join(query)], k, where=where, explain=explain)
-            print_json([ranking_json(r, explain) for r in rankings]) if as_json else _show(rankings[0], explain)
+            print_json([to_json(r, parts=explain) for r in rankings]) if as_json else _show(rankings[0], explain)
             if not rankings[0].hits:
                 say_if_empty(made)
             return
@@ -85,7 +86,7 @@ def search(
             return
         for batch in _batches(queries):
             for ranking in made.retrieve(batch, k, where=where, explain=explain):
-                click.echo(json.dumps(ranking_json(ranking, explain), ensure_ascii=False))
+                click.echo(json.dumps(to_json(ranking, parts=explain), ensure_ascii=False))
 
 
 def _batches(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
@@ -126,37 +127,6 @@ def _run_lines(pipeline: Pipeline, batch: Sequence[Query], k: int, where: str | 
                         f"rename it, or leave out --run to get JSON lines"
                     )
             yield f"{query.id} Q0 {name} {rank} {score:.9g} hookrag\n"
-
-
-def ranking_json(ranking: Ranking, explain: bool) -> dict[str, Any]:
-    """A ranking as JSON values; with `explain` each hit's way through the stages."""
-    return {
-        "query": {"id": ranking.query.id, "text": ranking.query.text},
-        "source": ranking.source,
-        "kind": str(ranking.kind),
-        "hits": [_hit_json(hit, rank, explain) for rank, hit in enumerate(ranking.hits, 1)],
-    }
-
-
-def _hit_json(hit: Hit, rank: int, explain: bool) -> dict[str, Any]:
-    chunk = hit.chunk
-    told: dict[str, Any] = {
-        "rank": rank,
-        "score": hit.score,
-        "document": chunk.document_id,
-        "chunk": chunk.id,
-        "start": chunk.start,
-        "end": chunk.end,
-        "context": chunk.context,
-        "text": chunk.text,
-        "metadata": dict(chunk.metadata),
-    }
-    if explain:
-        told["parts"] = [
-            {"source": p.source, "kind": str(p.kind), "rank": p.rank, "score": p.score, "terms": list(p.terms)}
-            for p in hit.parts
-        ]
-    return told
 
 
 def _show(ranking: Ranking, explain: bool) -> None:

@@ -17,7 +17,8 @@ from hookrag.values import Query, Ranking
 class Fused:
     """Asks every retriever for `depth` hits, concurrently, and fuses them.
 
-    `on_error = "skip"` leaves out a retriever that fails, as long as one does not; the trace says which and why.
+    `on_error = "skip"` leaves out a retriever that fails, as long as one does not; the trace and `notes` of the rankings say
+    which and why.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Fused:
         ]
         legs: list[list[Ranking]] = []
         errors: list[HookragError] = []
+        skipped: list[str] = []
         for number, answer in enumerate(fan_out(calls)):
             if isinstance(answer, HookragError):
                 errors.append(answer)
-                note(skipped=f"retriever {number + 1} of {len(calls)}: {answer}")
+                skipped.append(f"retriever {number + 1} of {len(calls)}: {answer}")
+                note(skipped=skipped[-1])
                 # An empty leg keeps the fuser's weights at their places.
                 legs.append([])
             else:
@@ -56,7 +59,10 @@ class Fused:
             raise errors[0]
         like = next(leg for leg in legs if leg or not queries)
         whole = [leg or [replace(ranking, hits=()) for ranking in like] for leg in legs]
-        return [replace(ranking, source="fused") for ranking in self.fuser.fuse(whole, k=k)]
+        told = {"skipped": skipped} if skipped else {}
+        return [
+            replace(ranking, source="fused", notes={**ranking.notes, **told}) for ranking in self.fuser.fuse(whole, k=k)
+        ]
 
     def _ask(self, retriever: Retriever, queries: Sequence[Query], depth: int) -> list[Ranking] | HookragError:
         if self.on_error == "fail":

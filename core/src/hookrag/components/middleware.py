@@ -10,7 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from hookrag.errors import BudgetExceeded, TransientError
 from hookrag.protocols import Call, Proceed
 from hookrag.runtime.request import current_request, time_left
 from hookrag.runtime.trace import note
-from hookrag.values import Message, Vectors
+from hookrag.values import Vectors
 
 Kind = Literal["chunker", "embedder", "store", "retriever", "fuser", "reranker", "llm", "generator"]
 
@@ -161,9 +161,7 @@ def _json(value: Any) -> Any:
 
 
 def _item(item: Any) -> str:
-    return (
-        item if isinstance(item, str) else json.dumps([[turn.role, turn.content] for turn in item], ensure_ascii=False)
-    )
+    return item if isinstance(item, str) else json.dumps([astuple(turn) for turn in item], ensure_ascii=False)
 
 
 def _take(vectors: Vectors, row: int) -> Vectors:
@@ -176,6 +174,10 @@ def _stack(parts: Sequence[Vectors]) -> Vectors:
     from hookrag.components.vectors import stack
 
     return stack(parts)
+
+
+_ASIDE = frozenset({"card", "count", "identity", "measure", "room", "stamp", "sync", "tokens"})
+"""What a component is asked about itself, or about the length of a text: it answers nothing, and no budget counts it."""
 
 
 class Budget:
@@ -204,8 +206,8 @@ class Budget:
         self._spent = {"calls": 0, "tokens": 0}
 
     def around(self, call: Call, proceed: Proceed, /) -> Any:
-        if call.step.kind not in self.kinds or (call.step.kind == "llm" and call.operation == "count"):
-            return proceed(call)  # counting tokens answers nothing
+        if call.step.kind not in self.kinds or call.operation in _ASIDE:
+            return proceed(call)
         spent = (
             self._spent
             if self.per == "process"
@@ -253,9 +255,13 @@ class Redact:
     def around(self, call: Call, proceed: Proceed, /) -> Any:
         if call.step.kind not in (self.kinds or ("embedder", "llm")):
             return proceed(call)
-        return proceed(replace(call, items=[self._mask(item) for item in call.items]))
+        options = {
+            name: [self._mask(text) for text in value] if name in ("continuations", "prefixes") and value else value
+            for name, value in call.options.items()
+        }
+        return proceed(replace(call, items=[self._mask(item) for item in call.items], options=options))
 
     def _mask(self, item: Any) -> Any:
         if isinstance(item, str):
             return self._pattern.sub(lambda _: self.replacement, item)
-        return [Message(turn.role, self._pattern.sub(lambda _: self.replacement, turn.content)) for turn in item]
+        return [replace(turn, content=self._pattern.sub(lambda _: self.replacement, turn.content)) for turn in item]

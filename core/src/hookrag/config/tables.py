@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
-from hookrag.config.builder import Builder, index_folder, nearest
+from hookrag.config.builder import SINGULAR, Builder, index_folder, nearest
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config, find, load
 from hookrag.config.signature import Mismatch, convert
 from hookrag.disk import generations
 from hookrag.errors import ConfigError
+from hookrag.runtime.component import walk
 from hookrag.runtime.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS
@@ -145,6 +147,40 @@ def check(config: Config, catalogue: Catalogue) -> list[str]:
             builder.component(kind, name)
     builder.finish()
     return names
+
+
+@contextmanager
+def component(
+    config: str | Path | Mapping[str, Any] | None, kind: str, name: str, *, plugins: Mapping[str, object] | None = None
+) -> Iterator[Any]:
+    """One component of a configuration with all that it refers to, [llms.gpt] as component(None, "llm", "gpt").
+
+    For commands, and for processes that do a part of the work: it belongs to no pipeline, so its calls go through no
+    middleware. It is opened at its first use and closed at the end. `config` is what `Pipeline.from_config` takes. Raises
+    ConfigError with every problem of the tables that it reaches.
+    """
+    loaded, shared = read(config), Shared()
+    builder = Builder(loaded, Catalogue.installed(plugins), shared)
+    builder.check_shape()
+    builder.finish()
+    if kind not in SINGULAR.values():
+        raise ConfigError([f"no kind of component is called {kind!r}{nearest(kind, list(SINGULAR.values()))}"])
+    if name not in builder.names(kind):
+        listed = ", ".join(builder.names(kind)) or "none"
+        builder.problem(
+            [KINDS[kind]],
+            f"no table [{KINDS[kind]}.{name}]{nearest(name, builder.names(kind))}; {KINDS[kind]}: {listed}",
+        )
+        builder.finish()
+    builder.generation = generations.current(index_folder(loaded))
+    made = builder.component(kind, name)
+    builder.finish()
+    used = list(walk([made]))
+    shared.enter(used)
+    try:
+        yield made
+    finally:
+        shared.leave(used)
 
 
 def readers(config: Config, catalogue: Catalogue, shared: Shared) -> dict[str, ReaderProxy]:

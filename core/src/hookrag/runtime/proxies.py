@@ -79,9 +79,8 @@ class Proxy:
         component = instance.component
         self._operations: dict[str, Operation] = {}
         for name, type_ in OPERATIONS[step.kind].items():
-            method = getattr(component, name, None)
-            if callable(method):
-                self._operations[name] = operation = Operation(step, instance, name, method, type_)
+            if callable(getattr(type(component), name, None)):
+                self._operations[name] = operation = Operation(step, instance, name, getattr(component, name), type_)
                 if not hasattr(type(self), name):
                     setattr(self, name, operation)
 
@@ -92,7 +91,7 @@ class Proxy:
     def can(self, operation: str) -> bool:
         """Whether the component, as it was configured, can do an operation; asked without opening it."""
         component = self.instance.component
-        if not callable(getattr(component, operation, None)):
+        if not callable(getattr(type(component), operation, None)):
             return False
         known = OPERATIONS[self.step.kind].get(operation, UNKNOWN)
         if known.output is not None and known.output not in component.embedders:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -33,19 +32,6 @@ class Span:
         yield self
         for child in self.children:
             yield from child.walk()
-
-    def to_json(self) -> dict[str, Any]:
-        """The tree as JSON values; seconds are rounded to microseconds, and what JSON has no value for becomes text."""
-        return {
-            "component": str(self.step) if self.step else None,
-            "use": self.step.use if self.step else None,
-            "operation": self.operation,
-            "items": self.items,
-            "seconds": round(self.seconds, 6),
-            "notes": json.loads(json.dumps(self.notes, default=str)),
-            "error": self.error,
-            "children": [child.to_json() for child in self.children],
-        }
 
     def __str__(self) -> str:
         return "\n".join(self._lines(""))

@@ -47,7 +47,7 @@ class Search:
     def absent(self, store: Any) -> str:
         """Why there is nothing to check, "" where the store has the search. Fails where it half has it."""
         component = store.instance.component
-        if store.can(self.name):
+        if hasattr(type(component), self.name):
             require(
                 self.output is None or self.output in store.embedders,
                 store,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from hookrag import ConfigError, HookragError, Pipeline, Query, Ranking
+from hookrag.commands import config_option, json_option, opened, pipeline_option, print_json
 from hookrag.qrels import Qrels, read_qrels, read_queries
 
 from hookrag_fusion.fusers import LINEAR
@@ -22,14 +22,13 @@ BATCH = 64
               help='Queries, one {"_id": ..., "text": ...} a line.')  # fmt: skip
 @click.option("--qrels", "qrels_file", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
               help="Judgements: query, document and gain, tab-separated.")  # fmt: skip
-@click.option("-c", "--config", type=click.Path(path_type=Path),
-              help="The configuration; without it, hookrag.toml here or in a folder above.")  # fmt: skip
-@click.option("--pipeline", default="default", show_default=True, help="Which [pipelines.*] to use.")
+@config_option
+@pipeline_option
 @click.option("--legs", required=True, metavar="NAME,NAME", help="The retrievers to fuse, as in dense,bm25.")
 @click.option("--depth", default=100, show_default=True, type=click.IntRange(1), help="Hits of each leg.")
 @click.option("-k", default=10, show_default=True, type=click.IntRange(1), help="nDCG is of the first k documents.")
 @click.option("--folds", default=5, show_default=True, type=click.IntRange(2), help="Parts of the cross-validation.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def learn_weights(
     queries_file: Path, qrels_file: Path, config: Path | None, pipeline: str, legs: str, depth: int, k: int, folds: int,
     as_json: bool,
@@ -52,11 +51,11 @@ def learn_weights(
             f"{qrels_file}: judges {len(asked)} of the queries in {queries_file}, and {folds} folds need as many: "
             f"give the judgements of these queries, or fewer --folds"
         )
-    with Pipeline.from_config(config, pipeline=pipeline) as made:
+    with opened(config, pipeline) as made:
         found = [_retrieved(made, pipeline, name, asked, depth) for name in names]
     learned = {fuser: learn_from(found, asked, qrels, fuser, k, folds) for fuser in LINEAR}
     if as_json:
-        click.echo(json.dumps([learned_json(name, one) for name, one in learned.items()]))
+        print_json([learned_json(name, one) for name, one in learned.items()])
     else:
         _show(learned, names, len(asked), folds, k)
 
