@@ -37,6 +37,7 @@ from hookrag.protocols import (
     Generator,
     Middleware,
     MultiStore,
+    NextTokenLLM,
     Proceed,
     Reader,
     Reranker,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty, say_notes
 from hookrag.cli.terminal import LINES, plain, print_error, print_json, styled
 from hookrag.errors import ConfigError, HookragError
 from hookrag.wire import to_json
@@ -90,6 +90,7 @@ def _show(pipeline: Pipeline, question: str, k: int | None, options: dict[str, A
         answer = stream.answers()[0]
     if not answer.context:
         say_if_empty(pipeline)
+    say_notes(answer.notes)
     sources = answer_sources(answer)
     if sources:
         click.echo()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from hookrag.cli.terminal import plain, styled
 
 if TYPE_CHECKING:
     from hookrag.pipeline import Pipeline
@@ -52,6 +55,13 @@ def say_if_empty(pipeline: Pipeline) -> None:
     """Say on standard error that nothing can be found because nothing was indexed, where that is so."""
     if pipeline.stores and not any(store.count() for store in pipeline.stores):
         click.echo("the index is empty: fill it with hookrag index PATH...", err=True)
+
+
+def say_notes(notes: Mapping[str, Any]) -> None:
+    """Say on standard error what components wanted the caller to know."""
+    for name, value in notes.items():
+        told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        click.echo(styled(plain(f"{name}: {told}"), dim=True), err=True)
 
 
 @contextmanager

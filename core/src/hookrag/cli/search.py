@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty
+from hookrag.cli.common import config_option, json_option, opened, pipeline_option, say_if_empty, say_notes
 from hookrag.cli.terminal import plain, print_json, styled
 from hookrag.errors import HookragError
 from hookrag.wire import to_json
@@ -77,6 +77,8 @@ def search(
             print_json([to_json(r, parts=explain) for r in rankings]) if as_json else _show(rankings[0], explain)
             if not rankings[0].hits:
                 say_if_empty(made)
+            if not as_json:
+                say_notes(rankings[0].notes)
             return
         from hookrag.qrels import read_queries
 

@@ -52,8 +52,12 @@ class Parents:
         lifted: dict[str, Hit] = {}
         where = ranking.query.where
         for hit in ranking.hits:  # best first, so the first child of a parent gives its score
-            chunk = hit.chunk if hit.chunk.parent is None else parents.get(hit.chunk.parent)
-            if chunk is None or chunk.id in lifted or (where is not None and not matches(where, chunk.metadata)):
-                continue
-            lifted[chunk.id] = Hit(chunk, hit.score, hit.parts)
+            chunk = hit.chunk
+            if chunk.parent is not None:
+                found = parents.get(chunk.parent)
+                if found is None or (where is not None and not matches(where, found.metadata)):
+                    continue
+                chunk = found
+            if chunk.id not in lifted:
+                lifted[chunk.id] = Hit(chunk, hit.score, hit.parts)
         return replace(ranking, hits=tuple(lifted.values()), source="parents")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -387,4 +388,8 @@ def nearest(name: str, known: Iterator[str] | Sequence[str] | Mapping[str, Any])
 
 
 def _kebab(name: str) -> str:
-    return "".join(f"-{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
+    """
+    >>> _kebab("ScriptedLLM"), _kebab("HTMLReader"), _kebab("Bm25")
+    ('scripted-llm', 'html-reader', 'bm25')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()

@@ -207,7 +207,7 @@ class RetrieverProxy(Proxy):
             return found
         for query in queries:
             if not outside_allowed(query):
-                limit = both(query.where, current_request().scope)
+                limit = query.where or current_request().scope  # a scope is part of the filter of a pipeline's queries
                 assert limit is not None
                 raise HookragError(
                     f"{self.step} (use = {self.step.use!r}) finds what lies outside of the stores, on which the filter "

@@ -1,0 +1,411 @@
+"""Every call of every component goes the same way: deadline, trace, middleware, contract; also those of third parties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from hookrag import (
+    LLM,
+    Answer,
+    Card,
+    ComponentError,
+    ConfigError,
+    ContractError,
+    DeadlineExceeded,
+    Document,
+    Emit,
+    HookragError,
+    Pipeline,
+    Query,
+    Ranking,
+    TransientError,
+    component,
+    deadline,
+    tracing,
+)
+from hookrag.components.middleware import Budget, Retry
+from hookrag.components.search import Text
+from hookrag.config.catalogue import Catalogue
+from hookrag.config.objects import Adoption
+from hookrag.config.tables import check
+from hookrag.protocols import Call, Proceed
+from hookrag.runtime.operations import OPERATIONS
+from hookrag.runtime.request import Request, serving
+from hookrag.runtime.shared import Shared
+from hookrag.testing import plugin
+from hookrag.testing.fakes import FirstHit, HashEmbedder, ListRetriever, MemoryStore, ScriptedLLM, WordChunker
+
+PLUGINS = {"fakes": plugin}
+
+
+def adopted(kind: str, one: Any) -> Any:
+    return Adoption(Shared()).adopt(kind, one)
+
+
+class Recorder:
+    """Middleware that remembers what it sees."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def around(self, call: Call, proceed: Proceed, /) -> Any:
+        self.calls.append(call)
+        return proceed(call)
+
+
+class Spelling(HashEmbedder):
+    """An embedder with a tokenizer."""
+
+    def tokens(self, texts: Sequence[str], /) -> list[list[tuple[int, int]]]:
+        return [[(i, i + 1) for i in range(len(text))] for text in texts]
+
+    def room(self, role: str, /) -> int:
+        return 7
+
+
+class Measured(FirstHit):
+    def measure(self, passages: Sequence[Any], /) -> tuple[list[int], int]:
+        return [1 for _ in passages], 10
+
+
+class Lines:
+    """A reader of one document a line."""
+
+    suffixes = frozenset({".lines"})
+
+    def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+        for number, line in enumerate(path.read_text().splitlines()):
+            yield Document(f"{id}#{number}", line)
+
+
+def test_every_operation_is_seen_by_middleware_and_in_a_trace(tmp_path: Path) -> None:
+    store = adopted("store", MemoryStore(chunker=WordChunker(), embedder=Spelling()))
+    embedder, llm = store.embedders["dense"], adopted("llm", ScriptedLLM())
+    generator, reader = adopted("generator", Measured()), adopted("reader", Lines())
+    (tmp_path / "a.lines").write_text("one\ntwo")
+    recorder = Recorder()
+    with tracing() as trace, serving(Request(middleware=(recorder,))):
+        card = store.card()
+        store.stamp(card)
+        store.sync()
+        assert (list(store.scan()), store.count(), store.fetch([])) == ([], 0, [])
+        assert store.matching_terms("x", []) == []
+        assert (embedder.room("query"), embedder.tokens(["ab"])) == (7, [[(0, 1), (1, 2)]])
+        embedder.identity()
+        assert llm.count(["a b"]) == [2]
+        assert generator.measure([]) == ([], 10)
+        assert [one.text for one in reader.read(tmp_path / "a.lines", id="a")] == ["one", "two"]
+    names = ["card", "stamp", "sync", "scan", "count", "fetch", "matching_terms", "room", "tokens", "identity", "count"]
+    names += ["measure", "read"]
+    assert [call.operation for call in recorder.calls] == names
+    assert [span.operation for span in trace.children] == names
+    assert trace.children[-1].items == 2, "a reader's documents are counted as they come"
+    assert recorder.calls[1].arguments == (card,)
+    assert recorder.calls[1].items == ()
+
+
+def test_the_deadline_is_checked_before_what_takes_no_batch() -> None:
+    store = adopted("store", MemoryStore(chunker=WordChunker()))
+    with deadline(-1):
+        for ask in (store.card, store.count, store.sync):
+            with pytest.raises(DeadlineExceeded, match=r"before \[stores\.memorystore\] (card|count|sync)"):
+                ask()
+
+
+def test_a_retry_around_a_store_retries_its_card() -> None:
+    class Shy(MemoryStore):
+        def card(self) -> Card:
+            self.asked = getattr(self, "asked", 0) + 1
+            if self.asked < 3:
+                raise TransientError("busy")
+            return super().card()
+
+    store = adopted("store", Shy(chunker=WordChunker()))
+    with serving(Request(middleware=(Retry(wait=0.0),))):
+        assert store.card().uuid
+    assert store.instance.component.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "result", "message"),
+    [
+        ("store", "card", "x", "returned str from card(): a hookrag.Card"),
+        ("store", "put", None, "returned NoneType from put(): {chunk id: reason} of the rows that it cannot take, {} where "
+                               "there is none"),
+        ("store", "count", -1, "returned -1 from count(): a whole number of at least 0"),
+        ("embedder", "identity", {}, "returned dict from identity(): a hookrag.Identity"),
+    ],
+)  # fmt: skip
+def test_what_went_unchecked_has_a_contract(kind: str, method: str, result: Any, message: str) -> None:
+    base = MemoryStore if kind == "store" else HashEmbedder
+    cls = type("Odd", (base,), {method: lambda self, *args, **options: result})
+    made = adopted(kind, cls(chunker=WordChunker()) if kind == "store" else cls())
+    arguments, options = (([],), {"version": 1}) if method == "put" else ((), {})
+    with pytest.raises(ContractError) as raised:
+        getattr(made, method)(*arguments, **options)
+    assert str(raised.value) == f"{made.step} (use = 'odd') {message}"
+
+
+def test_a_budget_counts_no_questions_about_tokens() -> None:
+    embedder = adopted("embedder", Spelling())
+    with serving(Request(middleware=(Budget(calls=1, kinds=["embedder"]),))):
+        for _ in range(3):
+            embedder.tokens(["a"])
+            embedder.room("query")
+        embedder.embed(["a"], role="query", outputs={"dense"})
+
+
+def test_middleware_leaves_nothing_behind() -> None:
+    """Each override makes middleware anew; operations that live longer must not keep it (201 chains after 200 overrides)."""
+    import gc
+    import weakref
+
+    retriever = adopted("retriever", ListRetriever(texts=["x"]))
+    seen = []
+    for _ in range(5):
+        recorder = Recorder()
+        seen.append(weakref.ref(recorder))
+        with serving(Request(middleware=(recorder,))):
+            retriever.retrieve([Query("1", "x")], k=1)
+    del recorder
+    gc.collect()
+    assert [one() for one in seen] == [None] * 5
+
+
+# What a third party adds
+
+
+class Ranker(LLM, Protocol):
+    """A protocol of a third party: a language model that says which of two texts is better."""
+
+    @property
+    def taste(self) -> str: ...
+
+    def prefer(self, pairs: Sequence[tuple[str, str]], /, *, strictly: bool = False) -> list[int]: ...
+
+
+class Choosing(ScriptedLLM):
+    taste = "short"
+
+    def prefer(self, pairs: Sequence[tuple[str, str]], /, *, strictly: bool = False) -> list[int]:
+        if strictly and any(len(one) == len(two) for one, two in pairs):
+            raise ValueError("both are as good")
+        return [int(len(two) < len(one)) for one, two in pairs]
+
+
+class Judged:
+    """A generator of a third party, over the protocol of a third party."""
+
+    def __init__(self, *, llm: Ranker) -> None:
+        self.llm = llm
+
+    def generate(self, rankings: Sequence[Ranking], /, *, emit: Emit | None = None) -> list[Answer]:
+        (better,) = self.llm.prefer([("aaa", "b")])
+        return [Answer(ranking.query, f"{self.llm.taste}: {better}") for ranking in rankings]
+
+
+def tables(**llm: Any) -> dict[str, Any]:
+    return {
+        "pipelines": {"default": {"retriever": "list", "generator": "judged"}},
+        "retrievers": {"list": {"use": ListRetriever, "texts": ["x"]}},
+        "generators": {"judged": {"use": Judged, "llm": "model"}},
+        "llms": {"model": llm},
+    }
+
+
+def test_a_method_of_a_third_partys_protocol_is_called_as_ours_are(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with Pipeline(
+        retriever=ListRetriever(texts=["x"]), generator=Judged(llm=Choosing()), middleware=[recorder], folder=tmp_path
+    ) as pipeline:
+        with tracing() as trace:
+            assert pipeline.answer(["?"])[0].text == "short: 1"
+        assert ("[llms.choosing]", "prefer") in [(str(one.step), one.operation) for one in trace.walk()]
+        assert [call.arguments for call in recorder.calls if call.operation == "prefer"] == [([("aaa", "b")],)]
+        llm = pipeline.component("llm", "choosing")
+        with pytest.raises(ComponentError) as raised:
+            llm.prefer([("a", "b")], strictly=True)
+        assert str(raised.value) == "[llms.choosing] (use = 'choosing') failed in prefer: ValueError: both are as good"
+        with pytest.raises(ContractError, match=r"its prefer\(\) does not take 'loudly'"):
+            llm.prefer([("a", "b")], loudly=True)
+        with pytest.raises(AttributeError, match=r"^\[llms\.choosing\] \(use = 'choosing'\) has no disprefer$"):
+            llm.disprefer([])
+
+
+def test_a_reference_to_a_third_partys_protocol_is_checked(tmp_path: Path) -> None:
+    with Pipeline.from_config(tables(use=Choosing)) as pipeline:
+        assert pipeline.answer(["?"])[0].text == "short: 1"
+    with pytest.raises(ConfigError) as raised:
+        Pipeline.from_config(tables(use=ScriptedLLM))
+    assert raised.value.problems == ("[generators.judged] llm = 'model': 'scripted-llm' has no prefer()",)
+    with pytest.raises(ConfigError) as raised:
+        Pipeline(retriever=ListRetriever(texts=[]), generator=Judged(llm=ScriptedLLM()), folder=tmp_path)
+    assert raised.value.problems == (
+        "Judged: its llm must be a Ranker; [llms.scriptedllm] (use = 'scriptedllm') has no prefer(), taste",
+    )
+
+
+class Clock(Protocol):
+    def now(self) -> float: ...
+
+
+class Timed(ListRetriever):
+    def __init__(self, *, texts: list[str], clock: Clock | None = None) -> None:
+        super().__init__(texts=texts)
+        self.clock = clock
+
+
+def test_a_protocol_that_extends_none_of_ours_is_no_key_of_a_table() -> None:
+    made: dict[str, Any] = {
+        "pipelines": {"default": {"retriever": "list"}},
+        "retrievers": {"list": {"use": Timed, "texts": []}},
+    }
+    Pipeline.from_config(made).close()
+    made["retrievers"]["list"]["clock"] = "wall"
+    with pytest.raises(ConfigError, match=r"\[retrievers\.list\] clock must be Clock, got 'wall' \(str\)"):
+        Pipeline.from_config(made)
+
+
+# What an object can do as it was configured
+
+
+def searching(use: str, **store: Any) -> dict[str, Any]:
+    return {
+        "pipelines": {"default": {"retriever": "found"}},
+        "retrievers": {"found": {"use": use, "store": "rows"}},
+        "stores": {"rows": {"use": "fake-memory", "chunker": "words", **store}},
+        "chunkers": {"words": {"use": "fake-words"}},
+        "embedders": {"hash": {"use": "fake-hash"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("use", "store", "lacking"),
+    [
+        ("sparse", {"embedder": "hash"}, "search_sparse() as it is configured: give it an embedder of sparse vectors"),
+        ("dense", {}, "search_dense() as it is configured: give it an embedder of dense vectors"),
+    ],
+)
+def test_a_search_that_the_store_is_not_configured_for_is_a_problem(
+    use: str, store: dict[str, Any], lacking: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Pipeline.from_config(searching(use, **store), plugins=PLUGINS)
+    assert raised.value.problems == (
+        f"[retrievers.found] store = 'rows': [stores.rows] (use = 'fake-memory') has no {lacking}",
+    )
+
+
+def test_the_line_of_the_key_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "hookrag.toml"
+    path.write_text(
+        '[pipelines.default]\nretriever = "found"\n[retrievers.found]\nuse = "sparse"\nstore = "rows"\n'
+        '[stores.rows]\nuse = "fake-memory"\nchunker = "words"\n[chunkers.words]\nuse = "fake-words"\n'
+    )
+    from hookrag.config.file import load
+
+    with pytest.raises(ConfigError, match=r"^hookrag\.toml:5: \[retrievers\.found\] store = 'rows': "):
+        check(load(path), Catalogue.installed(PLUGINS))
+
+
+def test_the_same_of_objects(tmp_path: Path) -> None:
+    from hookrag.components.search import Sparse
+
+    with pytest.raises(ConfigError) as raised:
+        Pipeline(retriever=Sparse(store=MemoryStore(chunker=WordChunker())), folder=tmp_path)
+    assert raised.value.problems == (
+        "Sparse: its store must be a SparseStore; [stores.memorystore] (use = 'memorystore') has no search_sparse() as it is "
+        "configured: give it an embedder of sparse vectors",
+    )
+
+
+def test_a_component_may_say_what_it_can_do() -> None:
+    class Choosy(MemoryStore):
+        def __init__(self, *, chunker: Any, words: bool = True) -> None:
+            super().__init__(chunker=chunker)
+            self.words = words
+
+        def can(self, operation: str) -> bool:
+            return self.words or operation != "search_text"
+
+    assert adopted("store", Choosy(chunker=WordChunker())).can("search_text")
+    assert not adopted("store", Choosy(chunker=WordChunker(), words=False)).can("search_text")
+
+
+def test_an_embedder_must_give_what_the_store_keeps() -> None:
+    class Words(HashEmbedder):
+        outputs = frozenset({"sparse"})  # type: ignore[assignment]
+
+        def __init__(self) -> None:
+            self.width = 8
+
+    made = searching("text", embedder="hash")
+    made["embedders"]["hash"] = {"use": Words}
+    with pytest.raises(ConfigError) as raised:
+        Pipeline.from_config(made, plugins=PLUGINS)
+    assert raised.value.problems == (
+        "[stores.rows] embedder: [embedders.hash] gives sparse vectors, and the store keeps dense ones",
+    )
+
+
+def test_each_capability_of_the_core_is_an_operation() -> None:
+    from hookrag import protocols
+    from hookrag.config.signature import PROTOCOLS, beyond, kind_of, members
+
+    for kind, protocol in PROTOCOLS.items():
+        if kind != "middleware":
+            assert members(protocol).methods <= OPERATIONS[kind].keys(), kind
+    for one in vars(protocols).values():
+        kind = kind_of(one)
+        if kind is not None:
+            assert beyond(one, kind).methods <= OPERATIONS[kind].keys(), one
+
+
+# One component by itself
+
+
+def test_one_component_of_a_configuration() -> None:
+    closed = []
+
+    class Closing(HashEmbedder):
+        def __init__(self, *, width: int = 8) -> None:
+            super().__init__(width=width)
+
+        def close(self) -> None:
+            closed.append(self.width)
+
+    made = searching("dense", embedder="hash")
+    made["embedders"]["hash"] = {"use": Closing, "width": 4}
+    with component(made, "embedder", "hash", plugins=PLUGINS) as embedder:
+        assert embedder.embed(["a"], role="query", outputs={"dense"}).dense.shape == (1, 4)
+        assert not closed
+    assert closed == [4]
+    with component(made, "retriever", "found", plugins=PLUGINS) as retriever:
+        assert retriever.retrieve([Query("1", "x")], k=1)[0].hits == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "problem"),
+    [
+        ("embedder", "hesh", "[embedders] no table [embedders.hesh] (did you mean 'hash'?); embedders: hash"),
+        ("llm", "gpt", "[llms] no table [llms.gpt]; llms: none"),
+        ("embeder", "hash", "no kind of component is called 'embeder' (did you mean 'embedder'?)"),
+    ],
+)
+def test_a_component_that_is_not_there(kind: str, name: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as raised, component(searching("text"), kind, name, plugins=PLUGINS):
+        pass
+    assert raised.value.problems == (problem,)
+
+
+def test_a_component_of_a_pipeline(tmp_path: Path) -> None:
+    with Pipeline(retriever=Text(store=MemoryStore(chunker=WordChunker())), folder=tmp_path) as pipeline:
+        assert pipeline.component("store", "memorystore").count() == 0
+        with pytest.raises(HookragError) as raised:
+            pipeline.component("store", "memory-store")
+    assert str(raised.value) == (
+        "the pipeline has no store 'memory-store' (did you mean 'memorystore'?); stores: memorystore"
+    )
