@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +19,24 @@ Role = Literal["query", "document"]
 Output = Literal["dense", "sparse", "multi"]
 Metadata = Mapping[str, Any]
 CitationStatus = Literal["exact", "repaired", "unverified"]
+
+
+class _Nothing(dict[str, Any]):
+    """An empty dict that stays empty, so that all values can have the same one: making it takes as long as making a value."""
+
+    def _refuse(self, *arguments: object, **named: object) -> NoReturn:
+        raise TypeError("what a value has by default cannot be changed: give another with dataclasses.replace()")
+
+    __setitem__ = __ior__ = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return 0
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return dict, ()
+
+
+NOTHING = _Nothing()
 
 PAGE_BREAK = "\f"
 """What stands between two pages in the text of a document that says in its metadata how many `pages` it has."""
@@ -199,8 +217,8 @@ class Ranking:
     hits: tuple[Hit, ...]
     source: str
     kind: ScoreKind
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    outside: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = NOTHING
+    outside: Mapping[str, str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,8 +345,8 @@ class Answer:
     context: tuple[Hit, ...] = ()
     usage: Usage = Usage()
     known: bool = True
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    outside: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, Any] = NOTHING
+    outside: Mapping[str, str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,10 @@ class Fused:
             raise errors[0]
         like = next(leg for leg in legs if leg or not queries)
         whole = [leg or [replace(ranking, hits=()) for ranking in like] for leg in legs]
-        told = {"skipped": skipped} if skipped else {}
-        return [
-            replace(ranking, source="fused", notes={**ranking.notes, **told}) for ranking in self.fuser.fuse(whole, k=k)
-        ]
+        fused = self.fuser.fuse(whole, k=k)
+        if skipped:
+            fused = [replace(ranking, notes={**ranking.notes, "skipped": skipped}) for ranking in fused]
+        return [Ranking(one.query, one.hits, "fused", one.kind, one.notes, one.outside) for one in fused]
 
     def _ask(self, retriever: Retriever, queries: Sequence[Query], depth: int) -> list[Ranking] | HookragError:
         if self.on_error == "fail":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hookrag.protocols import Reranker, Retriever
 from hookrag.values import Hit, Part, Query, Ranking
@@ -22,7 +21,7 @@ class Reranked:
     def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
         found = self.retriever.retrieve(queries, k=max(self.depth, k))
         reranked = self.reranker.rerank([_remembering(ranking) for ranking in found], k=k)
-        return [replace(ranking, source="reranked") for ranking in reranked]
+        return [Ranking(one.query, one.hits, "reranked", one.kind, one.notes, one.outside) for one in reranked]
 
 
 def _remembering(ranking: Ranking) -> Ranking:
@@ -34,4 +33,4 @@ def _remembering(ranking: Ranking) -> Ranking:
         if parts and parts[-1].source == ranking.source and parts[-1].rank == rank:
             own, parts = parts[-1], parts[:-1]  # a text search that was explained has said it already, with its terms
         hits.append(Hit(hit.chunk, hit.score, (*parts, own)))
-    return replace(ranking, hits=tuple(hits))
+    return Ranking(ranking.query, tuple(hits), ranking.source, ranking.kind, ranking.notes, ranking.outside)

@@ -120,58 +120,62 @@ def _bad_row(dense: Any) -> int:
     return int(np.flatnonzero(~np.isfinite(dense).all(axis=1))[0])
 
 
-def hits(call: Call, found: Sequence[Hit], k: int, what: str) -> None:
+def hits(call: Call, found: Sequence[Hit], k: int, query: str | int) -> None:
     """At most k hits, none twice, finite scores that descend, equal scores by chunk id."""
     try:
         scores = [hit.score for hit in found]
     except (AttributeError, TypeError):
-        violation(call, f"returned something other than hits for {what}", "a list of hookrag.Hit")
+        violation(call, f"returned something other than hits for query {query!r}", "a list of hookrag.Hit")
     if len(found) > k:
-        violation(call, f"returned {len(found)} hits for {what}", f"at most k = {k}")
+        violation(call, f"returned {len(found)} hits for query {query!r}", f"at most k = {k}")
     # Sums, sorts and maps run in C, and equal scores are few: this runs twice for each list of a thousand.
     ordered = isfinite(sum(scores)) and sorted(scores, reverse=True) == scores
     if ordered:
         tied = compress(naturals(), map(eq, scores, islice(scores, 1, None)))
         ordered = all(found[place].chunk.id <= found[place + 1].chunk.id for place in tied)
     if len({hit.chunk.id for hit in found}) != len(found):
-        violation(call, f"returned a chunk twice for {what}", "each chunk at most once")
+        violation(call, f"returned a chunk twice for query {query!r}", "each chunk at most once")
     if not ordered:
-        _check_order(call, found, what)
+        _check_order(call, found, query)
 
 
-def _check_order(call: Call, found: Sequence[Hit], what: str) -> None:
+def _check_order(call: Call, found: Sequence[Hit], query: str | int) -> None:
     """What is wrong with the scores; nothing where they are so large that only their sum is infinite."""
     for hit in found:
         if not isfinite(hit.score):
-            violation(call, f"returned the score {hit.score} for {what}", "scores are finite numbers")
+            violation(call, f"returned the score {hit.score} for query {query!r}", "scores are finite numbers")
     wrong = [(a, b) for a, b in pairwise(found) if (-a.score, a.chunk.id) > (-b.score, b.chunk.id)]
     if not wrong:
         return
     one, two = wrong[0]
     violation(
         call,
-        f"returned hits out of order for {what}: {one.score:g} ({one.chunk.id}) before {two.score:g} ({two.chunk.id})",
+        f"returned hits out of order for query {query!r}: {one.score:g} ({one.chunk.id}) before {two.score:g} ({two.chunk.id})",
         "order by score, highest first, then by chunk id; hookrag.best() does",
     )
 
 
 def within(
-    call: Call, chunks: Sequence[Chunk], where: Filter | None, what: str, outside: Mapping[str, str] | None = None
+    call: Call,
+    chunks: Sequence[Chunk],
+    where: Filter | None,
+    query: str | int,
+    outside: Mapping[str, str] | None = None,
 ) -> None:
     """Every chunk matches the filter and the request's scope, but those from outside of the stores where they are allowed."""
     request = current_request()
     excused = outside if outside and request.outside else {}
     for limit, name in ((request.scope, "scope"), (where, "filter")):
         if limit is not None:
-            _matching(call, (chunk for chunk in chunks if chunk.id not in excused), limit, name, what)
+            _matching(call, (chunk for chunk in chunks if chunk.id not in excused), limit, name, query)
 
 
-def _matching(call: Call, chunks: Iterable[Chunk], limit: Filter, name: str, what: str) -> None:
+def _matching(call: Call, chunks: Iterable[Chunk], limit: Filter, name: str, query: str | int) -> None:
     for chunk in chunks:
         if not matches(limit, chunk.metadata):
             violation(
                 call,
-                f"returned a chunk of document {chunk.document_id!r} for {what} outside its {name} {render(limit)}",
+                f"returned a chunk of document {chunk.document_id!r} for query {query!r} outside its {name} {render(limit)}",
             )
 
 
@@ -180,48 +184,52 @@ def retrieve(call: Call, result: Any) -> None:
     _length(call, result, len(call.items), "ranking", "queries")
     k, scope = call.options["k"], current_request().scope
     for query, ranking in zip(call.items, result, strict=True):
-        what = f"query {query.id!r}"
-        _ranking(call, ranking, query.id, k, what)
+        _ranking(call, ranking, query.id, k)
         if ranking.query.where is not query.where and ranking.query.where != query.where:
-            violation(call, f"returned {what} with another filter", "give back the query that came in")
+            violation(call, f"returned query {query.id!r} with another filter", "give back the query that came in")
         if query.where is not None or scope is not None:
-            within(call, [hit.chunk for hit in ranking.hits], query.where, what, ranking.outside)
+            within(call, [hit.chunk for hit in ranking.hits], query.where, query.id, ranking.outside)
 
 
 def retrieve_outside(call: Call, result: Any) -> None:
     """The same of a retriever whose chunks come from no store, and have no metadata to compare with a filter."""
     _length(call, result, len(call.items), "ranking", "queries")
     for query, ranking in zip(call.items, result, strict=True):
-        _ranking(call, ranking, query.id, call.options["k"], f"query {query.id!r}")
+        _ranking(call, ranking, query.id, call.options["k"])
 
 
-def _ranking(call: Call, ranking: Any, query_id: str, k: int, what: str) -> None:
+def _ranking(call: Call, ranking: Any, query_id: str, k: int) -> None:
     if not isinstance(ranking, Ranking):
-        violation(call, f"returned {type(ranking).__name__} for {what}", "a hookrag.Ranking")
+        violation(call, f"returned {type(ranking).__name__} for query {query_id!r}", "a hookrag.Ranking")
     if ranking.query.id != query_id:
-        violation(call, f"returned the ranking of query {ranking.query.id!r} in the place of {what}", "keep the order")
-    hits(call, ranking.hits, k, what)
+        violation(
+            call,
+            f"returned the ranking of query {ranking.query.id!r} in the place of query {query_id!r}",
+            "keep the order",
+        )
+    hits(call, ranking.hits, k, query_id)
     if ranking.notes:
-        _notes(call, ranking.notes, what)
+        _notes(call, ranking.notes, query_id)
 
 
-def _notes(call: Call, notes: Any, what: str) -> None:
+def _notes(call: Call, notes: Any, query: str) -> None:
     try:
         json.dumps(notes, allow_nan=False)
         told = isinstance(notes, Mapping)
     except (TypeError, ValueError):
         told = False
     if not told:
-        violation(call, f"returned notes for {what} that JSON cannot hold: {notes!r:.80}", "a dict of JSON values")
+        violation(
+            call, f"returned notes for query {query!r} that JSON cannot hold: {notes!r:.80}", "a dict of JSON values"
+        )
 
 
 def rerank(call: Call, result: Any) -> None:
     """One ranking a ranking, each a subset of what came in."""
     _length(call, result, len(call.items), "ranking", "rankings")
     for given, ranking in zip(call.items, result, strict=True):
-        what = f"query {given.query.id!r}"
-        _ranking(call, ranking, given.query.id, call.options["k"], what)
-        _subset(call, ranking, {hit.chunk.id for hit in given.hits}, what)
+        _ranking(call, ranking, given.query.id, call.options["k"])
+        _subset(call, ranking, {hit.chunk.id for hit in given.hits})
 
 
 def fuse(call: Call, result: Any) -> None:
@@ -230,16 +238,17 @@ def fuse(call: Call, result: Any) -> None:
     _length(call, result, len(legs[0]) if legs else 0, "ranking", "queries")
     for index, ranking in enumerate(result):
         query = legs[0][index].query
-        what = f"query {query.id!r}"
-        _ranking(call, ranking, query.id, call.options["k"], what)
-        _subset(call, ranking, {hit.chunk.id for leg in legs for hit in leg[index].hits}, what)
+        _ranking(call, ranking, query.id, call.options["k"])
+        _subset(call, ranking, {hit.chunk.id for leg in legs for hit in leg[index].hits})
 
 
-def _subset(call: Call, ranking: Ranking, allowed: set[str], what: str) -> None:
+def _subset(call: Call, ranking: Ranking, allowed: set[str]) -> None:
     for hit in ranking.hits:
         if hit.chunk.id not in allowed:
             violation(
-                call, f"returned the chunk {hit.chunk.id} for {what}, which it was not given", "only hits that came in"
+                call,
+                f"returned the chunk {hit.chunk.id} for query {ranking.query.id!r}, which it was not given",
+                "only hits that came in",
             )
 
 
@@ -248,10 +257,9 @@ def search(call: Call, result: Any) -> None:
     _length(call, result, len(call.items), "list of hits", "queries")
     k, where = call.options["k"], call.options["where"]
     for index, found in enumerate(result):
-        what = f"query {index}"
-        hits(call, found, k, what)
+        hits(call, found, k, index)
         if where is not None:
-            _matching(call, (hit.chunk for hit in found), where, "filter", what)
+            _matching(call, (hit.chunk for hit in found), where, "filter", index)
 
 
 def fetch(call: Call, result: Any) -> None:
@@ -284,12 +292,14 @@ def generate(call: Call, result: Any) -> None:
     """One answer a ranking; citations lie in the text and name chunks of the answer's context; the filter holds."""
     _length(call, result, len(call.items), "answer", "rankings")
     for ranking, answer in zip(call.items, result, strict=True):
-        what = f"query {ranking.query.id!r}"
+        query = ranking.query.id
         if not isinstance(answer, Answer):
-            violation(call, f"returned {type(answer).__name__} for {what}", "a hookrag.Answer")
+            violation(call, f"returned {type(answer).__name__} for query {query!r}", "a hookrag.Answer")
         if answer.query.id != ranking.query.id:
             violation(
-                call, f"returned the answer to query {answer.query.id!r} in the place of {what}", "keep the order"
+                call,
+                f"returned the answer to query {answer.query.id!r} in the place of query {query!r}",
+                "keep the order",
             )
         context = {hit.chunk.id: hit.chunk for hit in answer.context}
         for citation in answer.citations:
@@ -304,9 +314,9 @@ def generate(call: Call, result: Any) -> None:
                 )
             if citation.status == "exact" and citation.quote and citation.quote not in citation.chunk.text:
                 violation(call, f"calls the quote {citation.quote[:60]!r} exact, which its chunk does not contain")
-        within(call, list(context.values()), ranking.query.where, what, answer.outside or ranking.outside)
+        within(call, list(context.values()), ranking.query.where, query, answer.outside or ranking.outside)
         if answer.notes:
-            _notes(call, answer.notes, what)
+            _notes(call, answer.notes, query)
 
 
 def identity(call: Call, result: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from hookrag.errors import ContractError
@@ -28,7 +27,7 @@ class Operation:
     middleware; the first check, inside, is what names the component.
     """
 
-    __slots__ = ("_accepts", "_checked", "_instance", "_method", "_type", "name", "step")
+    __slots__ = ("_accepts", "_batch", "_check", "_checked", "_instance", "_method", "_type", "name", "step")
 
     def __init__(
         self,
@@ -43,29 +42,27 @@ class Operation:
         self._instance = instance
         self._method = method
         self._type = type_
+        self._batch = bool(type_.batch)
+        self._check = type_.check
         self._accepts = _keywords(method)
         self._checked = threading.local()
 
     def __call__(self, /, *given: Any, **options: Any) -> Any:
         if self._type.defaults:
             options = {name: value for name, value in options.items() if not self._is_default(name, value)}
-        if self._type.batch:
+        if self._batch:
             call = Call(self.step, self.name, given[0], options, given[1:])
         else:
             call = Call(self.step, self.name, (), options, given)
-        return self.run(call)
-
-    def run(self, call: Call) -> Any:
-        """The result of a call."""
         request = current_request()
         if request.deadline is not None or request.cancelled is not None:
             check_deadline(f"{self.step} {self.name}")
         if self._type.pages:
             return timed_pages(self.step, self.name, self._pages(call, request.middleware))
-        with span(self.step, self.name, len(call.items)) if is_tracing() else nullcontext():
-            if not request.middleware:
-                return self._run(call)
-            return self._outermost(request.middleware, call)
+        if is_tracing():
+            with span(self.step, self.name, len(call.items)):
+                return self._outermost(request.middleware, call) if request.middleware else self._run(call)
+        return self._outermost(request.middleware, call) if request.middleware else self._run(call)
 
     def _is_default(self, name: str, value: Any) -> bool:
         default = self._type.defaults.get(name, _UNSET)
@@ -84,7 +81,7 @@ class Operation:
         )
         if not same:
             with naming(self.step, self.name):
-                self._type.check(call, result)
+                self._check(call, result)
         return result
 
     def _surrounded(self, middleware: Sequence[Middleware], call: Call) -> Any:
@@ -97,39 +94,38 @@ class Operation:
     def _run(self, call: Call) -> Any:
         instance = self._instance
         instance.open(self.step)
-        options = self._options(call.options)
+        accepts = self._accepts
+        options = call.options
+        if accepts is not None and not accepts.issuperset(options):
+            options = self._known(options)
+        given = (call.items, *call.arguments) if self._batch else call.arguments
         with naming(self.step, self.name):
-            with nullcontext() if instance.limit is None else instance.turn(f"{self.step} {self.name}"):
-                result = self._called(call, options)
-            self._type.check(call, result)
+            if instance.limit is None:
+                result = self._method(*given, **options)
+            else:
+                with instance.turn(f"{self.step} {self.name}"):
+                    result = self._method(*given, **options)
+            self._check(call, result)
         return result
-
-    def _called(self, call: Call, options: Mapping[str, Any]) -> Any:
-        if self._type.batch:
-            return self._method(call.items, *call.arguments, **options)
-        return self._method(*call.arguments, **options)
 
     def _pages(self, call: Call, middleware: Sequence[Middleware]) -> Iterator[Any]:
         """What the component gives piece by piece. It takes no turn: whoever reads may call the component in between."""
 
         def begin(inner: Call) -> Iterator[Any]:
             self._instance.open(self.step)
-            options = self._options(inner.options)
             with naming(self.step, self.name):
-                yield from self._called(inner, options)
+                yield from self._method(*inner.arguments, **self._known(inner.options))
 
         def through(left: Sequence[Middleware], inner: Call) -> Any:
             return left[0].around(inner, lambda one: through(left[1:], one)) if left else begin(inner)
 
         yield from through(middleware, call)
 
-    def _options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        accepts = self._accepts
-        if accepts is None or accepts.issuperset(options):
-            return options
+    def _known(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options that the method names. Raises ContractError for another that would change the result."""
         kept = {}
         for name, value in options.items():
-            if name in accepts:
+            if self._accepts is None or name in self._accepts:
                 kept[name] = value
             elif name not in _DELIVERY and not self._is_default(name, value):
                 raise ContractError(

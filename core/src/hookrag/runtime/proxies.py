@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     ):
         def verify(self) -> None: ...
 
+    class _Retriever(protocols.Retriever, Protocol): ...
+
     class _Fuser(protocols.Fuser, Protocol): ...
 
     class _Reranker(protocols.Reranker, protocols.Tokenizing, Protocol): ...
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
 
     class _Reader(protocols.Reader, Protocol): ...
 else:
-    _Chunker = _Embedder = _Store = _Fuser = _Reranker = _LLM = _Generator = _Reader = object
+    _Chunker = _Embedder = _Store = _Retriever = _Fuser = _Reranker = _LLM = _Generator = _Reader = object
 
 _LIFE = frozenset({"open", "close"})
 
@@ -190,21 +192,18 @@ class StoreProxy(Proxy, _Store):
         return result
 
 
-class RetrieverProxy(Proxy):
+class RetrieverProxy(Proxy, _Retriever):
     """A retriever; one that says `reach = "outside"` is refused where there is a filter, unless the pipeline allows it."""
 
     def __init__(self, step: Step, instance: Instance) -> None:
         super().__init__(step, instance)
-        self._outside = getattr(instance.component, "reach", "stores") == "outside"
-        if self._outside:
+        if getattr(instance.component, "reach", "stores") == "outside":
             outside = replace(OPERATIONS["retriever"]["retrieve"], check=contracts.retrieve_outside)
             method = instance.component.retrieve
             self._operations["retrieve"] = Operation(step, instance, "retrieve", method, outside)
+            self.retrieve = self._retrieve_outside  # type: ignore[method-assign]
 
-    def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
-        if not self._outside:
-            found: list[Ranking] = self._operations["retrieve"](queries, k=k)
-            return found
+    def _retrieve_outside(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
         for query in queries:
             if not outside_allowed(query):
                 limit = query.where or current_request().scope  # a scope is part of the filter of a pipeline's queries
@@ -213,26 +212,28 @@ class RetrieverProxy(Proxy):
                     f"{self.step} (use = {self.step.use!r}) finds what lies outside of the stores, on which the filter "
                     f"{render(limit)} cannot be checked: allow it by outside = true in [pipelines.*], or ask without a filter"
                 )
-        found = self._operations["retrieve"](queries, k=k)
+        found: list[Ranking] = self._operations["retrieve"](queries, k=k)
         return [replace(ranking, outside={hit.chunk.id: str(self.step) for hit in ranking.hits}) for ranking in found]
 
 
 class FuserProxy(Proxy, _Fuser):
     def fuse(self, legs: Sequence[Sequence[Ranking]], /, *, k: int) -> list[Ranking]:
         made: list[Ranking] = self._operations["fuse"](legs, k=k)
+        if not any(one.notes or one.outside for leg in legs for one in leg):
+            return made
         return [_carrying(one, [leg[index] for leg in legs]) for index, one in enumerate(made)]
 
 
 class RerankerProxy(Proxy, _Reranker):
     def rerank(self, rankings: Sequence[Ranking], /, *, k: int) -> list[Ranking]:
         made: list[Ranking] = self._operations["rerank"](rankings, k=k)
+        if not any(one.notes or one.outside for one in rankings):
+            return made
         return [_carrying(one, [given]) for one, given in zip(made, rankings, strict=True)]
 
 
 def _carrying(made: Ranking, given: Sequence[Ranking]) -> Ranking:
     """The ranking with the notes of those that it was made of, and with where the hits come from that are left."""
-    if not any(one.notes or one.outside for one in given):
-        return made
     notes: dict[str, Any] = {}
     outside: dict[str, str] = {}
     for one in given:

@@ -49,14 +49,19 @@ def current_request() -> Request:
     return _request.get() or Request()
 
 
-@contextmanager
-def serving(request: Request) -> Iterator[None]:
-    """Serve a request: whatever is called inside belongs to it, also in the threads of `fan_out`."""
-    token = _request.set(request)
-    try:
-        yield
-    finally:
-        _request.reset(token)
+class serving:
+    """A context in which a request is served: whatever is called inside belongs to it, also in the threads of `fan_out`."""
+
+    __slots__ = ("_request", "_token")
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        self._token = _request.set(self._request)
+
+    def __exit__(self, *_: object) -> None:
+        _request.reset(self._token)
 
 
 @contextmanager
