@@ -11,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from hookrag.cli.main import hookrag as command_line
+from hookrag.config.catalogue import Catalogue
 
 HOOKRAG = Path(sys.executable).with_name("hookrag")
 
@@ -65,6 +68,21 @@ def test_help_is_quick_to_load_and_names_every_command() -> None:
     assert done.stderr == "[]\n"
     for command in ("init", "check", "plugins", "schema", "index", "search", "ask", "verify", "models"):
         assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "list"], ["serch"]])
+def test_plugins_are_read_once_for_their_commands(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Catalogue] = []
+    installed = Catalogue.installed
+
+    def counted() -> Catalogue:
+        read.append(installed())
+        return read[-1]
+
+    monkeypatch.setattr(Catalogue, "installed", counted)
+    monkeypatch.setenv("HOOKRAG_MODELS", "none")
+    CliRunner().invoke(command_line, arguments)
+    assert len(read) == 1
 
 
 def test_unknown_command_gets_the_nearest(tmp_path: Path) -> None:

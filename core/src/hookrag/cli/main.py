@@ -48,14 +48,14 @@ class Lazy(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *sorted(set(_plugin_commands()) - set(COMMANDS))]
+        return [*COMMANDS, *sorted(set(_plugin_commands(ctx)) - set(COMMANDS))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             module, _, attribute = COMMANDS[cmd_name][0].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
             return command
-        offer = _plugin_commands().get(cmd_name)
+        offer = _plugin_commands(ctx).get(cmd_name)
         return offer.load() if offer else None
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -74,7 +74,7 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
-        if name not in COMMANDS and name not in _plugin_commands():
+        if name not in COMMANDS and name not in _plugin_commands(ctx):
             from difflib import get_close_matches
 
             near = get_close_matches(name, self.list_commands(ctx), 1)
@@ -85,7 +85,7 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # The one-line summaries stand here and in the plugins' registrations, so that help imports no command.
         rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
-        plugins = sorted((name, offer.component.summary) for name, offer in _plugin_commands().items())
+        plugins = sorted((name, offer.component.summary) for name, offer in _plugin_commands(ctx).items())
         with formatter.section("Commands"):
             formatter.write_dl(rows)
         if plugins:
@@ -93,13 +93,18 @@ class Lazy(click.Group):
                 formatter.write_dl(plugins)
 
 
-def _plugin_commands() -> dict[str, Any]:
-    from hookrag.config.catalogue import Catalogue
+def _plugin_commands(ctx: click.Context) -> dict[str, Any]:
+    """The commands of plugins by name; they are read once a command line, because that takes longer than all else here."""
+    found: dict[str, Any] | None = ctx.meta.get(__name__)
+    if found is None:
+        from hookrag.config.catalogue import Catalogue
 
-    offers = Catalogue.installed().of_kind("command")
-    # A name that several plugins offer, or that is a command of the core, is reached as plugin:name.
-    taken = Counter([*COMMANDS, *(offer.name for offer in offers)])
-    return {offer.name if taken[offer.name] == 1 else f"{offer.plugin}:{offer.name}": offer for offer in offers}
+        offers = Catalogue.installed().of_kind("command")
+        # A name that several plugins offer, or that is a command of the core, is reached as plugin:name.
+        taken = Counter([*COMMANDS, *(offer.name for offer in offers)])
+        found = {offer.name if taken[offer.name] == 1 else f"{offer.plugin}:{offer.name}": offer for offer in offers}
+        ctx.meta[__name__] = found
+    return found
 
 
 @click.group(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
