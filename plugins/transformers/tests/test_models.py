@@ -110,13 +110,16 @@ def test_a_file_of_another_shape_is_named(tmp_path, file, text, wrong):
         locate(str(tmp_path)).read(file)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other cache folders")
 def test_the_models_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOOKRAG_MODELS", str(tmp_path / "here"))
     assert models_folder() == tmp_path / "here"
     monkeypatch.delenv("HOOKRAG_MODELS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "linux")
     assert models_folder() == tmp_path / "hookrag" / "models"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert models_folder() == tmp_path / ".cache" / "hookrag" / "models", "where it has always been"
 
 
 def test_every_known_model_is_pinned():
@@ -125,6 +128,7 @@ def test_every_known_model_is_pinned():
         assert known.prefix.endswith("/")
         assert len(known.sha256) == 64
         json.dumps(dict(known.settings))
+        assert bool(known.id) == bool(known.original) == (len(known.commit) == 40)
 
 
 def test_a_published_model_that_a_package_brings_is_found_by_its_id():

