@@ -363,3 +363,19 @@ def test_every_component_of_our_packages_is_known_to_errors() -> None:
     }
     assert {key: package for key, package in ours.items() if KNOWN.get(key) != package} == {}
     assert set(KNOWN) == set(ours)
+
+
+def test_packages_say_alike_where_they_run() -> None:
+    said = {}
+    for file in [ROOT / "core/pyproject.toml", *sorted((ROOT / "plugins").glob("*/pyproject.toml"))]:
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        said[project["name"]] = (project["license"], project["requires-python"], tuple(project["classifiers"]))
+    assert len(set(said.values())) == 1, said
+    ((licence, python, classifiers),) = set(said.values())
+    assert (licence, python) == ("Apache-2.0", ">=3.11")
+    assert "Typing :: Typed" in classifiers
+    assert [one for one in classifiers if one.startswith("Operating System")] == [
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+    ]
+    assert all(f"| {system} | " in DOCS for system in ("Linux", "macOS", "Windows"))
