@@ -313,20 +313,30 @@ def test_a_hub_that_takes_the_connection_and_says_nothing_is_waited_for_once(rou
 
 @pytest.mark.parametrize(
     ("status", "content", "why"),
-    [(503, b"{}", "503"), (429, b"{}", "429"), (200, b"<html>log in</html>", "what came does not describe a model")],
+    [
+        (503, b"{}", "503"),
+        (429, b"{}", "429"),
+        (403, b"not allowed here", "403"),
+        (404, b"what host?", "404"),
+        (200, b"<html>log in</html>", "what does not describe a model"),
+    ],
 )
 def test_what_is_no_answer_of_a_hub(published, status, content, why):
     published.reply = status, content, {}
     told: list[str] = []
     fetch.fetch(["acme"], told.append)
     where = published.url.removeprefix("http://")
-    assert told[0] == f"{where} does not answer ({why}): taking the same weights from the package acme-model==1.0"
+    assert told[0] == f"{where} answered {why}: taking the same weights from the package acme-model==1.0"
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "meant"),
     [
-        (401, {}, "{url} answered 401: set HF_TOKEN to a token of an account that may read {url}/acme/tiny"),
+        (
+            401,
+            {"X-Error-Message": "Invalid credentials in Authorization header"},
+            "{url} answered 401: set HF_TOKEN to a token of an account that may read {url}/acme/tiny",
+        ),
         (
             404,
             {"X-Error-Code": "RepoNotFound"},

@@ -12,6 +12,7 @@ from hookrag_transformers.models import HubName, ModelError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.hf_api import ModelInfo
 
 T = TypeVar("T")
@@ -37,12 +38,12 @@ def endpoint() -> str:
 
 
 def ask(api: HfApi, name: HubName, revision: str | None, patience: float) -> ModelInfo:
-    """The commit and the files of the model. Raises HubSilent, also for what is no answer of a hub, as the page of a proxy."""
+    """The commit and the files of the model. Raises HubSilent, also where what answers is no hub, or ModelError."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
     hub = endpoint()
-    silent = f"{hub.partition('://')[2]} does not answer"
+    host = hub.partition("://")[2]
     try:
         # The client's own limit, after which nothing waits any more, begins again at each address that it tries.
         return _within(patience, lambda: api.model_info(name.id, revision=revision, timeout=2 * patience))
@@ -50,16 +51,28 @@ def ask(api: HfApi, name: HubName, revision: str | None, patience: float) -> Mod
         told = f"model {name}: {reason(name, error)}"
         if constants.is_offline_mode():
             raise HubSilent(told, "HF_HUB_OFFLINE is set") from error
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
-        if status is None or status == 429 or status >= 500:
-            raise HubSilent(told, f"{silent} ({status or error})") from error
-        raise ModelError(told) from error
+        if not isinstance(error, HfHubHTTPError):
+            raise HubSilent(told, f"{host} does not answer ({error})") from error
+        if _refuses(error):
+            raise ModelError(told) from error
+        raise HubSilent(told, f"{host} answered {error.response.status_code}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise HubSilent(
             f"model {name}: what {hub} answered does not describe a model ({type(error).__name__}: {error}): "
             "see whether HF_ENDPOINT is right, and whether a proxy or a page to log in stands between",
-            f"{silent} (what came does not describe a model)",
+            f"{host} answered what does not describe a model",
         ) from error
+
+
+def _refuses(error: HfHubHTTPError) -> bool:
+    """Whether a hub says no: a gateway that answers for it, with 403 or 404, gives no code; 429 and 5xx pass by."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    status = error.response.status_code
+    known = (
+        isinstance(error, RepositoryNotFoundError | RevisionNotFoundError) or "X-Error-Code" in error.response.headers
+    )
+    return (known or status == 401) and status != 429 and status < 500
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
