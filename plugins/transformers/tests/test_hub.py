@@ -97,6 +97,28 @@ def test_a_fetch_that_failed_keeps_the_files_that_came_whole(hub, no_models, imp
     assert os.listdir(no_models) == ["acme"]
 
 
+def test_a_mending_that_is_killed_keeps_the_commit_and_what_came(hub, no_models, monkeypatch):
+    (folder,) = fetch.fetch([ID], lambda _: None)
+    (folder / "model.safetensors").write_bytes(b"cut")
+    hub.cut_after = 20_000
+    hub.revisions["main"] = "f" * 40
+
+    def killed(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("huggingface_hub.file_download.time.sleep", killed)  # before it tries again
+        with pytest.raises(KeyboardInterrupt):
+            fetch.fetch([ID], lambda _: None)
+    hub.cut_after, hub.asked = None, []
+    told: list[str] = []
+    fetch.fetch([ID], told.append)
+    assert told[1] == f"{ID} fetched at commit {COMMIT}: {folder}"
+    got = [path for method, path, *_ in hub.asked if method == "GET" and "/resolve/" in path]
+    assert got == [f"/{ID}/resolve/{COMMIT}/model.safetensors"]
+    assert files_of(folder) == WANTED
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_file_that_is_not_the_published_one_is_not_installed(hub, no_models, name):
     hub.published[name] = bytes(len(hub.files[name]))

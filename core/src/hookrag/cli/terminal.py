@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from hookrag.ingest import Problem
 
 LINES = "\n\t"
@@ -54,15 +52,6 @@ def problem_line(problem: Problem) -> str:
     return f"{plain(problem.id)}{where}: {plain(problem.reason)}"
 
 
-def console() -> Console:
-    """Standard output. In a pipe it has no colour, no box and no width to wrap at."""
-    from rich.console import Console
-
-    if on_terminal():
-        return Console(highlight=False)
-    return Console(highlight=False, no_color=True, width=10_000, soft_wrap=True)
-
-
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2 if on_terminal() else None))
@@ -75,13 +64,14 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             click.echo("\t".join(row))
         return
     from rich import box
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    Console(highlight=False).print(table)
 
 
 def print_error(error: BaseException) -> None:
