@@ -142,6 +142,7 @@ def test_the_starting_configuration_fits_what_is_installed() -> None:
 
 
 def test_commands_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click import Context
     from hookrag.cli import main
 
     command = Component("hookrag.cli.inspect:schema", "")
@@ -151,4 +152,4 @@ def test_commands_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) ->
     }
     installed = Catalogue.installed(plugins)
     monkeypatch.setattr(Catalogue, "installed", lambda: installed)
-    assert {"acme:serve", "other:serve", "acme:index"} <= set(main._plugin_commands())
+    assert {"acme:serve", "other:serve", "acme:index"} <= set(main.hookrag.list_commands(Context(main.hookrag)))
