@@ -150,7 +150,7 @@ def test_search(indexed: Path) -> None:
     plain = run(indexed, "search", "which", "port", "does", "PostgreSQL", "use", "-k", "1").stdout
     assert plain.splitlines()[0].startswith("  1  docs/port.txt:0-")
     (ranking,) = json.loads(run(indexed, "search", "PostgreSQL port", "-k", "2", "--explain", "--json").stdout)
-    assert set(ranking) == {"query", "source", "kind", "hits"}
+    assert set(ranking) == {"query", "source", "kind", "producer", "hits"}
     hit = ranking["hits"][0]
     assert set(hit) == {"rank", "score", "document", "chunk", "start", "end", "context", "text", "metadata", "parts"}
     assert [part["source"] for part in hit["parts"]] == ["dense", "text", "fused"]
