@@ -14,7 +14,15 @@ Import it in the module of the command and not in that of the plugin's hooks, be
 
 from __future__ import annotations
 
-from hookrag.cli.common import config_option, config_path, json_option, opened, pipeline_option, say_if_empty
+from hookrag.cli.common import (
+    config_option,
+    config_path,
+    json_option,
+    opened,
+    pipeline_names,
+    pipeline_option,
+    say_if_empty,
+)
 from hookrag.cli.exits import Exit
 from hookrag.cli.progress import Style, progress_option, showing
 from hookrag.cli.terminal import on_terminal, plain, print_error, print_json, print_table, styled
@@ -27,6 +35,7 @@ __all__ = [
     "json_option",
     "on_terminal",
     "opened",
+    "pipeline_names",
     "pipeline_option",
     "plain",
     "print_error",

@@ -467,6 +467,14 @@ class Pipeline:
         with self._serving():
             return windows(self._running.components, self.stores, self.k)
 
+    def models(self) -> list[str]:
+        """The names of the models that its components need, each once; nothing is opened."""
+        named: dict[str, None] = {}
+        for one in self._running.components:
+            offered = getattr(one.instance.component, "models", None)
+            named.update(dict.fromkeys(offered() if callable(offered) else ()))
+        return list(named)
+
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""
         with self._serving():

@@ -51,6 +51,15 @@ def config_path(config: Path | None) -> Path:
     return config if config is not None else find(Path.cwd())
 
 
+def pipeline_names(config: Path) -> list[str]:
+    """The names of the pipelines of a configuration, in the order of the file."""
+    from hookrag.config.file import load
+
+    pipelines = load(config).tables.get("pipelines")
+    # Where there is none, or what is none, making the default one says what is wrong.
+    return list(pipelines) if isinstance(pipelines, dict) and pipelines else ["default"]
+
+
 def say_if_empty(pipeline: Pipeline) -> None:
     """Say on standard error that nothing can be found because nothing was indexed, where that is so."""
     if pipeline.stores and not any(store.count() for store in pipeline.stores):

