@@ -175,7 +175,7 @@ BROKEN = {
     "pipeline without a retriever": (
         'retriever = "best"\n',
         "",
-        ["hookrag.toml:1: [pipelines.default] needs the key 'retriever'"],
+        ["hookrag.toml:1: [pipelines.default] needs the key 'retriever': the name of a table [retrievers.*]"],
     ),
     "pipeline with an unknown key": (
         'generator = "first"',

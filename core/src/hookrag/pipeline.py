@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hookrag.config import tables
 from hookrag.config.builder import index_folder
@@ -23,7 +23,7 @@ from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
 from hookrag.errors import ConfigError, HookragError
-from hookrag.filters import Filter, both
+from hookrag.filters import FieldType, Filter, both
 from hookrag.index.given import Source
 from hookrag.index.guard import check_index, writing
 from hookrag.index.identity import stores_of, targets_of
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from hookrag.index.windows import Window
 
 T = TypeVar("T")
-FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class Pipeline:
         fields: Mapping[str, FieldType] | None = None,
     ) -> None:
         """A pipeline of components made in Python; `folder` is where the journal of its index lies."""
+        tables.check_numbers(k=k, timeout=timeout, threads=threads)
         shared = Shared()
         adoption = Adoption(shared)
         parts = Parts(
