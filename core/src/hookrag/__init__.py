@@ -25,6 +25,7 @@ from hookrag.errors import (
 from hookrag.filters import Filter, FilterError
 from hookrag.filters import parse as parse_filter
 from hookrag.hookspecs import Component, Components, hookimpl
+from hookrag.options import Above, AtLeast, AtMost, Between, Finite, Limit, Matching, NotEmpty, checked
 from hookrag.protocols import (
     LLM,
     Call,
@@ -105,7 +106,11 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "LLM",
     "PAGE_BREAK",
+    "Above",
     "Answer",
+    "AtLeast",
+    "AtMost",
+    "Between",
     "BudgetExceeded",
     "Call",
     "Cancelled",
@@ -128,6 +133,7 @@ __all__ = [
     "Event",
     "Filter",
     "FilterError",
+    "Finite",
     "Fuser",
     "Generational",
     "Generator",
@@ -141,9 +147,12 @@ __all__ = [
     "Item",
     "ItemRejected",
     "JournalDamaged",
+    "Limit",
+    "Matching",
     "Message",
     "Middleware",
     "MultiStore",
+    "NotEmpty",
     "Output",
     "Part",
     "Pipeline",
@@ -176,6 +185,7 @@ __all__ = [
     "Usage",
     "Vectors",
     "best",
+    "checked",
     "chunk_of",
     "deadline",
     "derived",
