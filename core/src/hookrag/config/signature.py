@@ -220,11 +220,12 @@ def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: 
         if value.startswith((".", "~")) or os.path.isabs(value):
             return path
         return path if value and os.path.exists(path) else value  # pathlib's raises where a name is too long for a file
-    for choice in choices:
-        if choice is type(None):
-            if value is None:
-                return None
-            continue
+    if value is None and type(None) in choices:
+        return None
+    real = [choice for choice in choices if choice is not type(None)]
+    if len(real) == 1:
+        return convert(value, real[0], folder)  # says where in a list or a table the mistake is
+    for choice in real:
         try:
             return convert(value, choice, folder)
         except Mismatch:
