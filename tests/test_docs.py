@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import sys
 import tomllib
@@ -321,6 +322,25 @@ def test_every_option_of_a_plugin_is_in_its_readme() -> None:
             if folder in texts and offer.kind != "command":
                 for key in parameters(offer.load()):
                     assert re.search(rf"\b{key}\b", texts[folder]), f"{folder}: {offer.name} {key}"
+
+
+TABLES = runpy.run_path(str(ROOT / "tests/option_tables.py"))
+
+
+@pytest.mark.parametrize("page", TABLES["PAGES"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_options_are_current(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert TABLES["renewed"](text) == text, "run: make tables"
+
+
+def test_every_option_of_our_components_is_described() -> None:
+    lacking = []
+    for offers in Catalogue.installed().offers.values():
+        for offer in offers:
+            if offer.kind != "command" and offer.plugin.startswith("hookrag"):
+                known = parameters(offer.load()).values()
+                lacking += [f"{offer.kind} {offer.name} {one.name}" for one in known if not one.description]
+    assert lacking == []
 
 
 def test_every_public_error_is_told() -> None:
