@@ -18,6 +18,7 @@ from hookrag.config.tables import IndexTable, PipelineTable
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted((ROOT / "plugins").glob("*/README.md")), ROOT / "docs/configuration.md"]
 TABLES = {"pipelines": PipelineTable, "index": IndexTable}
+_REFERENCE = re.compile(r"\[\w+\.\*\]")
 _MARKED = re.compile(r"(<!-- options: ([^>]+) -->\n).*?(<!-- end of options -->)", re.DOTALL)
 
 
@@ -39,7 +40,8 @@ def table(words: str) -> str:
     written = ["| option | is | default | |", "|---|---|---|---|"]
     for row in rows:
         default = row.default if row.value is None else f"`{row.default}`"
-        written.append(f"| `{row.name}` | {_cell(row.kind)} | {_cell(default)} | {_cell(row.description)} |")
+        kind = _REFERENCE.sub(r"`\g<0>`", row.kind)  # its asterisk is no mark of Markdown
+        written.append(f"| `{row.name}` | {_cell(kind)} | {_cell(default)} | {_cell(row.description)} |")
     return "\n".join(written) + "\n"
 
 

@@ -333,6 +333,15 @@ def test_tables_of_options_are_current(page: Path) -> None:
     assert TABLES["renewed"](text) == text, "run: make tables"
 
 
+def test_every_component_of_a_plugin_has_a_table_of_its_options() -> None:
+    told = {page.parent.name: TABLES["marked"](page.read_text(encoding="utf-8")) for page in READMES}
+    for offers in Catalogue.installed().offers.values():
+        for offer in offers:
+            folder = offer.plugin.removeprefix("hookrag-")
+            if folder in told and offer.kind != "command" and parameters(offer.load()):
+                assert f"{offer.kind} {offer.name}" in told[folder], "put two marks there: see tests/option_tables.py"
+
+
 def test_every_option_of_our_components_is_described() -> None:
     lacking = []
     for offers in Catalogue.installed().offers.values():

@@ -184,7 +184,7 @@ def test_parameters_know_limits_and_descriptions() -> None:
         "size": "at least 1",
         "share": "in [0, 1]",
         "sizes": "not empty, each at least 1",
-        "weights": "each a finite number, at least 0",
+        "weights": "each finite, at least 0",
         "b": "in [0, 1] or each in [0, 1]",
         "name": "small letters",
     }

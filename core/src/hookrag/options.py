@@ -143,7 +143,7 @@ class Finite:
     """A number that is neither infinite nor NaN, which TOML can write."""
 
     def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: math.isfinite(value)) else f"must be {self}, got {shown(value)}"
+        return None if _compares(lambda: math.isfinite(value)) else f"must be a finite number, got {shown(value)}"
 
     def schema(self) -> dict[str, Any]:
         return {}  # JSON has no others
@@ -152,7 +152,7 @@ class Finite:
         return math.inf, -math.inf, math.nan
 
     def __str__(self) -> str:
-        return "a finite number"
+        return "finite"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _named(catalogue: Catalogue, words: tuple[str, ...]) -> Offer:
         known = sorted({offer.kind for offer in offers})
         raise click.UsageError(f"there is no kind {before!r}{_hint(before, known)} The kinds are {', '.join(known)}.")
     among = [o for o in offers if not before or o.kind == kind or (not kind and o.plugin == before)]
-    found = [offer for offer in among if offer.name == name]
+    found = sorted((offer for offer in among if offer.name == name), key=lambda offer: (offer.kind, offer.plugin))
     if len(found) == 1:
         return found[0]
     what = kind or "component"

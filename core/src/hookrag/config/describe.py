@@ -13,9 +13,10 @@ from hookrag.values import KINDS
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A key of a component's table, its type and limits in words; `default` is "" where there is none to show."""
+    """A key of a component's table in words: `kind` is its type with the limits, `default` "" where there is none to show."""
 
     name: str
+    kind: str
     type: str
     limits: str
     required: bool
@@ -34,11 +35,6 @@ class Option:
             "description": self.description,
         }
 
-    @property
-    def kind(self) -> str:
-        """Its type and limits: "a whole number, at least 1"."""
-        return ", ".join(filter(None, [self.type, self.limits]))
-
 
 def options_of(cls: type, kind: str) -> list[Option]:
     """The options of a component's class, in the order of its constructor. Raises PluginError where it is no schema."""
@@ -50,8 +46,10 @@ def _option(parameter: Parameter, kind: str) -> Option:
     required = parameter.required and not placed
     value = _plain(parameter.default)
     default = "in the index folder" if placed else "required" if required else _written(value)
-    kind_of_value = type_name(parameter.annotation)
-    return Option(parameter.name, kind_of_value, parameter.limits, required, default, value, parameter.description)
+    kind_of_value, type_ = type_name(parameter.declared), type_name(parameter.annotation)
+    return Option(
+        parameter.name, kind_of_value, type_, parameter.limits, required, default, value, parameter.description
+    )
 
 
 def _plain(default: Any) -> Any:

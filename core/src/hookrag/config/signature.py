@@ -244,7 +244,9 @@ _NAMES: Mapping[Any, str] = {
 
 
 def type_name(annotation: Any) -> str:
-    """A type in words: "a number", "a list of text", "the name of an embedder"."""
+    """A type in words, with its limits: "a number, at least 0", "a list, each text", "the name of a table [embedders.*]"."""
+    if get_origin(annotation) is Annotated:
+        return ", ".join([type_name(get_args(annotation)[0]), *map(str, options.limits(annotation))])
     if isinstance(annotation, type) and annotation in REFERENCES:
         return f"the name of a table [{_plural(REFERENCES[annotation])}.*]"
     if annotation in _NAMES:
