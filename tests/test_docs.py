@@ -314,16 +314,6 @@ def test_every_component_is_named() -> None:
         assert f"`{name}`" in everything or f'use = "{name}"' in everything, f"{kind} {name}"
 
 
-def test_every_option_of_a_plugin_is_in_its_readme() -> None:
-    texts = {readme.parent.name: readme.read_text(encoding="utf-8") for readme in READMES}
-    for offers in Catalogue.installed().offers.values():
-        for offer in offers:
-            folder = offer.plugin.removeprefix("hookrag-")
-            if folder in texts and offer.kind != "command":
-                for key in parameters(offer.load()):
-                    assert re.search(rf"\b{key}\b", texts[folder]), f"{folder}: {offer.name} {key}"
-
-
 TABLES = runpy.run_path(str(ROOT / "tests/option_tables.py"))
 
 

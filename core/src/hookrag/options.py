@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeAlias, Union, get_args, get_origin
 
 from hookrag import protocols
@@ -197,8 +197,12 @@ class Matching:
 # --- read from types
 
 
-def hints(constructor: Any) -> dict[str, Any]:
-    """The types of a function's parameters as they are declared, with what is annotated. Raises PluginError."""
+@lru_cache(maxsize=1024)
+def hints(constructor: Any) -> Mapping[str, Any]:
+    """The types of a function's parameters as they are declared, with what is annotated. Raises PluginError.
+
+    Kept, because a configuration reads each several times, and resolving written types is slow.
+    """
     whole = inspect.unwrap(constructor)
     # Third parties may import the protocols for type checkers only; their names are known here all the same.
     known = {**vars(protocols), **getattr(whole, "__globals__", {})}

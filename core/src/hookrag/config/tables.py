@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 from hookrag.config.builder import Builder, index_folder, nearest
 from hookrag.config.catalogue import Catalogue
@@ -20,12 +20,6 @@ from hookrag.runtime.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy
 from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS
 
-K: TypeAlias = Annotated[
-    int, AtLeast(1), "how many chunks are kept: those that are shown, or that an answer may rest on"
-]
-Timeout: TypeAlias = Annotated[float | None, Above(0, "seconds"), "seconds that one call may take"]
-Threads: TypeAlias = Annotated[int, AtLeast(1), "threads of the pipeline, for retrievers that run at the same time"]
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineTable:
@@ -33,12 +27,12 @@ class PipelineTable:
 
     retriever: Annotated[Retriever, "what finds the chunks"]
     generator: Annotated[Generator | None, "what answers from them; without it the pipeline can only search"] = None
-    k: K = 5
+    k: Annotated[int, AtLeast(1), "how many chunks are kept: those that are shown, or that an answer may rest on"] = 5
     middleware: Annotated[list[str], "names of tables `[middleware.*]`; the first is the outermost"] = field(
         default_factory=list
     )
-    timeout: Timeout = None
-    threads: Threads = 16
+    timeout: Annotated[float | None, Above(0, "seconds"), "seconds that one call may take"] = None
+    threads: Annotated[int, AtLeast(1), "threads of the pipeline, for retrievers that run at the same time"] = 16
 
 
 @dataclass(frozen=True, slots=True)
