@@ -26,7 +26,7 @@ from hookrag import (
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.schema import config_schema
 from hookrag.config.signature import json_schema, parameters
-from hookrag.options import limits_in_words, outside
+from hookrag.options.reading import limits_in_words, outside
 from hookrag.testing import plugin
 
 Name = Annotated[str, Matching("[a-z]+", "small letters")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config
@@ -21,6 +21,7 @@ from hookrag.config.signature import (
     REFERENCES,
     Mismatch,
     Parameter,
+    as_names,
     convert,
     is_place,
     parameters,
@@ -223,7 +224,7 @@ class Builder:
                 continue
             refers = parameter.reference is not None
             try:
-                wanted = _as_names(parameter.annotation) if refers else parameter.annotation
+                wanted = as_names(parameter.annotation) if refers else parameter.annotation
                 found = convert(value, wanted, self.config.folder)
             except Mismatch as error:
                 message = f"{key}{error.path} {error}"
@@ -346,21 +347,6 @@ def index_folder(config: Config) -> Path:
     except Mismatch:  # noted when the [index] table was read
         return config.folder / ".hookrag"
     return folder
-
-
-def _as_names(annotation: Any) -> Any:
-    """A reference type with every protocol replaced by str: what the table holds."""
-    if isinstance(annotation, type) and annotation in REFERENCES:
-        return str
-    inner = tuple(_as_names(one) for one in get_args(annotation))
-    if not inner:
-        return annotation
-    if type(annotation).__name__ == "UnionType":
-        found: Any = inner[0]
-        for one in inner[1:]:
-            found = found | one
-        return found
-    return annotation.copy_with(inner) if hasattr(annotation, "copy_with") else annotation.__origin__[inner]
 
 
 def _names(reference: Any) -> list[str]:

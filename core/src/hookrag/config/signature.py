@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import hookrag.protocols as protocols
-from hookrag import options
 from hookrag.errors import PluginError
+from hookrag.options import limits, reading
 
 REFERENCES: Mapping[type, str] = {
     protocols.Chunker: "chunker",
@@ -80,16 +80,16 @@ class Parameter:
     @property
     def description(self) -> str:
         """What the key means, "" where its type does not say."""
-        return options.described(self.declared)
+        return reading.described(self.declared)
 
     @property
     def limits(self) -> str:
         """Its limits in words, "" where it has none."""
-        return options.limits_in_words(self.declared)
+        return reading.limits_in_words(self.declared)
 
     def problems(self, value: Any) -> list[str]:
         """What is wrong with a value of the right type, each problem with the key in front."""
-        check = options.check_of(self.declared)
+        check = reading.check_of(self.declared)
         return [f"{self.name}{wrong}" for wrong in check(value)] if check is not None else []
 
     @property
@@ -110,6 +110,21 @@ def _references(annotation: Any) -> list[type]:
     return list(dict.fromkeys(protocol for one in inner for protocol in _references(one)))
 
 
+def as_names(annotation: Any) -> Any:
+    """A reference type with every protocol replaced by str: what the table holds."""
+    if isinstance(annotation, type) and annotation in REFERENCES:
+        return str
+    inner = tuple(as_names(one) for one in get_args(annotation))
+    if not inner:
+        return annotation
+    if type(annotation).__name__ == "UnionType":
+        found: Any = inner[0]
+        for one in inner[1:]:
+            found = found | one
+        return found
+    return annotation.copy_with(inner) if hasattr(annotation, "copy_with") else annotation.__origin__[inner]
+
+
 def parameters(cls: type) -> dict[str, Parameter]:
     """The constructor's parameters in order.
 
@@ -122,8 +137,8 @@ def parameters(cls: type) -> dict[str, Parameter]:
     ):  # the one of Protocol: a class that names a protocol as its base has none
         return {}
     signature = inspect.signature(cls)
-    declared = options.hints(constructor)
-    bare = {name: options.bare(one) for name, one in declared.items()}
+    declared = reading.hints(constructor)
+    bare = {name: reading.bare(one) for name, one in declared.items()}
     found: dict[str, Parameter] = {}
     for parameter in signature.parameters.values():
         if parameter.name == "generation" and generational(cls):
@@ -235,7 +250,7 @@ def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: 
 
 def shown(value: Any) -> str:
     """A value as an error shows it, with its type."""
-    return f"{options.shown(value)} ({type(value).__name__})"
+    return f"{limits.shown(value)} ({type(value).__name__})"
 
 
 _NAMES: Mapping[Any, str] = {
@@ -246,7 +261,7 @@ _NAMES: Mapping[Any, str] = {
 def type_name(annotation: Any) -> str:
     """A type in words, with its limits: "a number, at least 0", "a list, each text", "the name of a table [embedders.*]"."""
     if get_origin(annotation) is Annotated:
-        return ", ".join([type_name(get_args(annotation)[0]), *map(str, options.limits(annotation))])
+        return ", ".join([type_name(get_args(annotation)[0]), *map(str, reading.limits(annotation))])
     if isinstance(annotation, type) and annotation in REFERENCES:
         return f"the name of a table [{_plural(REFERENCES[annotation])}.*]"
     if annotation in _NAMES:
@@ -295,12 +310,12 @@ _SIZES: Mapping[str, str] = {"minLength": "string", "minItems": "array", "minPro
 
 
 def _annotated_schema(declared: Any) -> dict[str, Any]:
-    schema = json_schema(options.bare_once(declared))
-    for limit in options.limits(declared):
+    schema = json_schema(reading.bare_once(declared))
+    for limit in reading.limits(declared):
         for keyword, value in limit.schema().items():
             if keyword not in _SIZES or schema.get("type") in (None, _SIZES[keyword]):
                 schema[keyword] = value
-    text = options.described(declared)
+    text = reading.described(declared)
     if text:
         named = schema.get("description", "")
         schema["description"] = f"{text}. {named}" if named else text

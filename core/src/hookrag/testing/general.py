@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from hookrag.config.signature import OPERATIONS, REFERENCES, parameters
 from hookrag.errors import HookragError, PluginError
-from hookrag.options import outside
+from hookrag.options.reading import outside
 from hookrag.testing._kit import Check, Make, close, difference, fresh, opened, require, temporary_folder
 
 THREADS = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from hookrag import ScoreKind
+from hookrag import Between, ScoreKind
 
 Metric = Literal["COSINE", "IP", "L2"]
 IndexType = Literal["FLAT", "IVF_FLAT", "HNSW"]
@@ -15,6 +15,19 @@ IndexType = Literal["FLAT", "IVF_FLAT", "HNSW"]
 
 MAX_K = 16_384
 MAX_EF = 32_768
+M: TypeAlias = Annotated[
+    int | None, Between(2, 2_048), "of HNSW: neighbours in its graph; 16, at most `ef_construction`"
+]
+EfConstruction: TypeAlias = Annotated[
+    int | None, Between(8, MAX_EF), "of HNSW: rows that are looked at while the graph is built; 200"
+]
+Ef: TypeAlias = Annotated[
+    int | None, Between(1, MAX_EF), "of HNSW: rows that a search looks at; 64, and at least 2 k for k rows"
+]
+Nlist: TypeAlias = Annotated[int | None, Between(1, 65_536), "of IVF_FLAT: how many lists there are; 128"]
+Nprobe: TypeAlias = Annotated[
+    int | None, Between(1, 65_536), "of IVF_FLAT: how many of them a search reads; 16, at most `nlist`"
+]
 _WIDER = 64
 _KINDS: Mapping[Metric, ScoreKind] = MappingProxyType(
     {

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-from hookrag import Matching
+from hookrag import Above, Between, Finite, Matching
 
 Collection: TypeAlias = Annotated[
     str,
@@ -17,6 +17,10 @@ Collection: TypeAlias = Annotated[
     ),
     "letters, digits, underscores; on a server the alias of the index",
 ]
+Timeout: TypeAlias = Annotated[
+    float, Finite(), Above(0, "seconds"), "seconds a call may take; longer is a transient error"
+]
+Generation: TypeAlias = Annotated[int | None, Between(1, 10**9 - 1), "filled in by `hookrag reindex`, on a server only"]
 _GENERATION = re.compile(r"_g[0-9]+$")
 _SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
 

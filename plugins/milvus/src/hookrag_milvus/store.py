@@ -10,14 +10,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from hookrag import (
-    Above,
-    Between,
     Card,
     Chunk,
     Chunker,
     Embedder,
     Filter,
-    Finite,
     Hit,
     HookragError,
     ItemRejected,
@@ -33,7 +30,7 @@ from hookrag_milvus import collection as schema
 from hookrag_milvus import generations
 from hookrag_milvus.connection import RETRIES, Connection, embedded, server
 from hookrag_milvus.errors import Refused, TooLarge
-from hookrag_milvus.index import MAX_EF, MAX_K, IndexType, Metric, options
+from hookrag_milvus.index import MAX_K, Ef, EfConstruction, IndexType, M, Metric, Nlist, Nprobe, options
 from hookrag_milvus.rows import (
     CHUNK_FIELDS,
     KEY_FIELDS,
@@ -49,7 +46,7 @@ from hookrag_milvus.rows import (
     unwarned,
 )
 from hookrag_milvus.search import search
-from hookrag_milvus.settings import Collection, check_collection, check_place
+from hookrag_milvus.settings import Collection, Generation, Timeout, check_collection, check_place
 from hookrag_milvus.where import expression, one_of
 
 _IDS = 1_000
@@ -94,25 +91,13 @@ class Milvus:
             Metric, "scores are cosines in [-1, 1], inner products, or negated squared distances"
         ] = "COSINE",
         index: Annotated[IndexType, "`FLAT` is exact, the others are approximate"] = "FLAT",
-        m: Annotated[
-            int | None, Between(2, 2_048), "of HNSW: neighbours in its graph; 16, at most `ef_construction`"
-        ] = None,
-        ef_construction: Annotated[
-            int | None, Between(8, MAX_EF), "of HNSW: rows that are looked at while the graph is built; 200"
-        ] = None,
-        ef: Annotated[
-            int | None, Between(1, MAX_EF), "of HNSW: rows that a search looks at; 64, and at least 2 k for k rows"
-        ] = None,
-        nlist: Annotated[int | None, Between(1, 65_536), "of IVF_FLAT: how many lists there are; 128"] = None,
-        nprobe: Annotated[
-            int | None, Between(1, 65_536), "of IVF_FLAT: how many of them a search reads; 16, at most `nlist`"
-        ] = None,
-        timeout: Annotated[
-            float, Finite(), Above(0, "seconds"), "seconds a call may take; longer is a transient error"
-        ] = 60.0,
-        generation: Annotated[
-            int | None, Between(1, 10**9 - 1), "filled in by `hookrag reindex`, on a server only"
-        ] = None,
+        m: M = None,
+        ef_construction: EfConstruction = None,
+        ef: Ef = None,
+        nlist: Nlist = None,
+        nprobe: Nprobe = None,
+        timeout: Timeout = 60.0,
+        generation: Generation = None,
     ) -> None:
         check_place(uri, token_env, generation)
         check_collection(collection, served=uri is not None)

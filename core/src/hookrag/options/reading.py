@@ -1,200 +1,20 @@
-"""What an option may be besides its type: limits and a description, written beside the type of a constructor's parameter.
-
-    @checked
-    def __init__(self, *, size: Annotated[int, AtLeast(1), "words of a chunk"] = 200) -> None: ...
-
-The plain text is the description. The configuration, its schema, `hookrag plugins NAME` and the conformance kit read them, and
-`checked` holds calls from Python to them. They may stand anywhere in a type: `list[Annotated[int, AtLeast(1)]]`. None is never
-checked. A limit of one's own is an object with `check`, `schema` and a `str()` that ends "must be ...".
-"""
+"""What stands in a type beside it: limits, descriptions, and the check that they make together."""
 
 from __future__ import annotations
 
 import inspect
-import math
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, wraps
-from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeAlias, Union, get_args, get_origin
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from hookrag import protocols
 from hookrag.errors import PluginError
+from hookrag.options.limits import Limit, shown
 
-P = ParamSpec("P")
 Check: TypeAlias = Callable[[Any], Sequence[str]]
 """What is wrong with a value, each as the text that follows its key: " must be at least 1, got 0", "[2] must be ..."."""
-
-
-class Limit(Protocol):
-    """What a value must be."""
-
-    def check(self, value: Any, /) -> str | None:
-        """The text after the key, "must be at least 1, got 0"; None where the value is as it must be."""
-        ...
-
-    def schema(self) -> dict[str, Any]:
-        """The keywords of JSON Schema that say the same."""
-        ...
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _compares(holds: Callable[[], bool]) -> bool:
-    try:
-        return bool(holds())
-    except (TypeError, ValueError):  # text beside a number, an array
-        return False
-
-
-def _with(unit: str) -> str:
-    return f" {unit}" if unit else ""
-
-
-@dataclass(frozen=True, slots=True)
-class AtLeast:
-    """A number from `least`; `unit` is for the error: "must be at least 0 sentences, got -1"."""
-
-    least: float
-    unit: str = ""
-
-    def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: value >= self.least) else f"must be {self}, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {"minimum": self.least}
-
-    def outside(self) -> tuple[Any, ...]:
-        return self.least - 1, math.nextafter(self.least, -math.inf), math.nan
-
-    def __str__(self) -> str:
-        return f"at least {self.least}{_with(self.unit)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Above:
-    """A number above `limit`."""
-
-    limit: float
-    unit: str = ""
-
-    def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: value > self.limit) else f"must be {self}, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {"exclusiveMinimum": self.limit}
-
-    def outside(self) -> tuple[Any, ...]:
-        return self.limit, float(self.limit), math.nan
-
-    def __str__(self) -> str:
-        return f"above {self.limit}{_with(self.unit)}"
-
-
-@dataclass(frozen=True, slots=True)
-class AtMost:
-    """A number up to `most`."""
-
-    most: float
-    unit: str = ""
-
-    def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: value <= self.most) else f"must be {self}, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {"maximum": self.most}
-
-    def outside(self) -> tuple[Any, ...]:
-        return self.most + 1, math.nextafter(self.most, math.inf), math.nan
-
-    def __str__(self) -> str:
-        return f"at most {self.most}{_with(self.unit)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A number from `least` to `most`, both allowed."""
-
-    least: float
-    most: float
-
-    def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: self.least <= value <= self.most) else f"must be {self}, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {"minimum": self.least, "maximum": self.most}
-
-    def outside(self) -> tuple[Any, ...]:
-        near = math.nextafter(self.least, -math.inf), math.nextafter(self.most, math.inf)
-        return self.least - 1, self.most + 1, *near, math.nan
-
-    def __str__(self) -> str:
-        return f"in [{self.least}, {self.most}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Finite:
-    """A number that is neither infinite nor NaN, which TOML can write."""
-
-    def check(self, value: Any, /) -> str | None:
-        return None if _compares(lambda: math.isfinite(value)) else f"must be a finite number, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {}  # JSON has no others
-
-    def outside(self) -> tuple[Any, ...]:
-        return math.inf, -math.inf, math.nan
-
-    def __str__(self) -> str:
-        return "finite"
-
-
-@dataclass(frozen=True, slots=True)
-class NotEmpty:
-    """Text, a list or a table with something in it; `what` a list has is for the error: "must name at least one retriever"."""
-
-    what: str = ""
-
-    def check(self, value: Any, /) -> str | None:
-        if _compares(lambda: len(value) > 0):
-            return None
-        return f"must name at least one {self.what}, got {shown(value)}" if self.what else "must not be empty"
-
-    def schema(self) -> dict[str, Any]:
-        return {"minLength": 1, "minItems": 1, "minProperties": 1}  # each holds for one type only
-
-    def outside(self) -> tuple[Any, ...]:
-        return "", [], {}
-
-    def __str__(self) -> str:
-        return "not empty"
-
-
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """Text that a regular expression matches as a whole; `words` say what that is: "one character or "tab""."""
-
-    pattern: str
-    words: str
-
-    def check(self, value: Any, /) -> str | None:
-        fits = isinstance(value, str) and re.fullmatch(self.pattern, value)
-        return None if fits else f"must be {self.words}, got {shown(value)}"
-
-    def schema(self) -> dict[str, Any]:
-        return {"pattern": f"^(?:{self.pattern})$"}
-
-    def __str__(self) -> str:
-        return self.words
-
-
-# --- read from types
 
 
 @lru_cache(maxsize=1024)
@@ -216,6 +36,7 @@ def hints(constructor: Any) -> Mapping[str, Any]:
 def bare(declared: Any) -> Any:
     """A type without what is annotated in it.
 
+    >>> from hookrag.options import AtLeast
     >>> bare(list[Annotated[int, AtLeast(1)]])
     list[int]
     """
@@ -366,7 +187,7 @@ def fits(value: Any, declared: Any) -> bool:
     plain = bare_once(declared)
     if plain in (int, float):
         return isinstance(value, int if plain is int else int | float) and not isinstance(value, bool)
-    return _compares(lambda: isinstance(value, plain))
+    return isinstance(plain, type) and isinstance(value, plain)
 
 
 def outside(declared: Any) -> list[Any]:
@@ -387,39 +208,3 @@ def outside(declared: Any) -> list[Any]:
     if origin in (dict, Mapping):
         return [{"key": value} for value in outside(inner[1])]
     return []
-
-
-# --- in Python
-
-
-def problems(constructor: Any, values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the values of a function's parameters: "size must be at least 1, got 0", in the function's order."""
-    checks = _checks_of(constructor)
-    return [f"{name}{wrong}" for name, check in checks.items() if name in values for wrong in check(values[name])]
-
-
-def _checks_of(constructor: Any) -> dict[str, Check]:
-    found = {name: check_of(declared) for name, declared in hints(constructor).items() if name != "return"}
-    return {name: check for name, check in found.items() if check is not None}
-
-
-def checked(constructor: Callable[P, None], /) -> Callable[P, None]:
-    """Holds a constructor to the limits and choices of its parameters; ValueError tells all that are not kept at once.
-
-    Only what is given is checked, not the defaults. Types are resolved at the first call.
-    """
-    checks: dict[str, Check] = {}
-    names: list[str] = []
-
-    @wraps(constructor)
-    def made(*args: P.args, **kwargs: P.kwargs) -> None:
-        if not names:
-            checks.update(_checks_of(constructor))
-            names.extend(inspect.signature(constructor).parameters)
-        given: Mapping[str, Any] = kwargs if len(args) <= 1 else {**dict(zip(names, args, strict=False)), **kwargs}
-        for name in given:
-            if name in checks and checks[name](given[name]):
-                raise ValueError("; ".join(problems(constructor, given)))
-        constructor(*args, **kwargs)
-
-    return made
