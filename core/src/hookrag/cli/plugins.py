@@ -71,12 +71,12 @@ def _told(offer: Offer) -> dict[str, str]:
 def _named(catalogue: Catalogue, words: tuple[str, ...]) -> Offer:
     """The component that the words name; a usage error, with the nearest name, where there is none or there are several."""
     from hookrag.config.catalogue import KNOWN
-    from hookrag.config.describe import kind_of
+    from hookrag.config.describe import kind_named
 
     if len(words) > 2:
         raise click.UsageError(f"expected NAME or KIND NAME, got {' '.join(words)!r}")
     before, _, name = words[0].rpartition(":") if len(words) == 1 else (words[0], "", words[1])
-    kind = kind_of(before)
+    kind = kind_named(before)
     offers = [offer for same in catalogue.offers.values() for offer in same]
     if before and not kind and (len(words) == 2 or before not in {offer.plugin for offer in offers}):
         known = sorted({offer.kind for offer in offers})

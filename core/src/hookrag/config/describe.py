@@ -64,6 +64,6 @@ def _written(value: Any) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def kind_of(word: str) -> str | None:
+def kind_named(word: str) -> str | None:
     """The kind that a word stands for, in the singular or the plural; None where it is none."""
     return next((kind for kind, plural in KINDS.items() if word in (kind, plural)), None)
