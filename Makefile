@@ -4,6 +4,7 @@
 #   make soak    what takes longer: thousands of random histories, a kill at every step, readers beside a killed writer
 #   make bench   hookrag beside what it is compared with, in an environment of their own (2 GB)
 #   make results our figures beside the published ones, into docs/results.md; HOOKRAG_DATA names the collections
+#   make tables  the tables of options in the documentation, from the constructors
 #   make clean   remove the environments and what the demo made
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ BENCH_PIP := $(BENCH)/bin/python -m pip --disable-pip-version-check
 EDITABLE = $(foreach package,$(1),--editable $(package))
 export PYTHONUTF8 := 1
 
-.PHONY: demo test lint types layers soak bench results clean
+.PHONY: demo test lint types layers soak bench results tables clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/python examples/demo/demo.py
@@ -63,6 +64,9 @@ $(BENCH)/.ready: constraints.txt benchmarks/requirements.txt core/pyproject.toml
 
 results: $(VENV)/.test
 	@$(BIN)/python benchmarks/results.py $(OPTIONS)
+
+tables: $(VENV)/.test
+	@$(BIN)/python tests/option_tables.py
 
 # The environment has what the demo needs; the tools for tests come on top, so that a newcomer does not wait for them.
 

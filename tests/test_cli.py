@@ -142,7 +142,8 @@ def test_plugins_and_schema(indexed: Path) -> None:
     assert all(len(line.split("\t")) == 4 for line in lines)
     schema = json.loads(run(indexed, "schema").stdout)
     words = next(c for c in schema["properties"]["chunkers"]["additionalProperties"]["oneOf"] if c["title"] == "words")
-    assert words["properties"]["size"] == {"type": "integer", "default": 200}
+    size = {"type": "integer", "minimum": 1, "default": 200, "description": "words in a chunk"}
+    assert words["properties"]["size"] == size
     assert words["additionalProperties"] is False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import sys
 import tomllib
@@ -313,14 +314,32 @@ def test_every_component_is_named() -> None:
         assert f"`{name}`" in everything or f'use = "{name}"' in everything, f"{kind} {name}"
 
 
-def test_every_option_of_a_plugin_is_in_its_readme() -> None:
-    texts = {readme.parent.name: readme.read_text(encoding="utf-8") for readme in READMES}
+TABLES = runpy.run_path(str(ROOT / "tests/option_tables.py"))
+
+
+@pytest.mark.parametrize("page", TABLES["PAGES"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_of_options_are_current(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert TABLES["renewed"](text) == text, "run: make tables"
+
+
+def test_every_component_of_a_plugin_has_a_table_of_its_options() -> None:
+    told = {page.parent.name: TABLES["marked"](page.read_text(encoding="utf-8")) for page in READMES}
     for offers in Catalogue.installed().offers.values():
         for offer in offers:
             folder = offer.plugin.removeprefix("hookrag-")
-            if folder in texts and offer.kind != "command":
-                for key in parameters(offer.load()):
-                    assert re.search(rf"\b{key}\b", texts[folder]), f"{folder}: {offer.name} {key}"
+            if folder in told and offer.kind != "command" and parameters(offer.load()):
+                assert f"{offer.kind} {offer.name}" in told[folder], "put two marks there: see tests/option_tables.py"
+
+
+def test_every_option_of_our_components_is_described() -> None:
+    lacking = []
+    for offers in Catalogue.installed().offers.values():
+        for offer in offers:
+            if offer.kind != "command" and offer.plugin.startswith("hookrag"):
+                known = parameters(offer.load()).values()
+                lacking += [f"{offer.kind} {offer.name} {one.name}" for one in known if not one.description]
+    assert lacking == []
 
 
 def test_every_public_error_is_told() -> None:

@@ -156,6 +156,14 @@ def test_the_schema_knows_what_a_pipeline_asks_for() -> None:
     schema = config_schema(Catalogue.installed(PLUGINS))
     keys = schema["properties"]["pipelines"]["additionalProperties"]["properties"]
     assert schema["required"] == ["pipelines"]
-    assert keys["k"] == {"type": "integer", "minimum": 1, "default": 5}
-    assert keys["threads"] == {"type": "integer", "minimum": 1, "default": 16}
-    assert keys["timeout"] == {"type": "number", "exclusiveMinimum": 0}
+    for key, limited in {
+        "k": {"type": "integer", "minimum": 1, "default": 5},
+        "threads": {"type": "integer", "minimum": 1, "default": 16},
+        "timeout": {"type": "number", "exclusiveMinimum": 0},
+    }.items():
+        assert keys[key].pop("description")
+        assert keys[key] == limited
+    assert keys["retriever"] == {
+        "type": "string",
+        "description": "what finds the chunks. The name of a table of [retrievers.*].",
+    }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hookrag import ConfigError
+from hookrag import Chunk, ConfigError, Document, HookragError, Pipeline
 from hookrag.config import tables
 from hookrag.config.catalogue import Catalogue
-from hookrag.config.file import load
+from hookrag.config.file import Config, load
+from hookrag.runtime.shared import Shared
 from hookrag.testing import plugin
+from hookrag.testing.fakes import ListRetriever
 
 GOOD = """\
 [pipelines.default]
@@ -175,7 +178,7 @@ BROKEN = {
     "pipeline without a retriever": (
         'retriever = "best"\n',
         "",
-        ["hookrag.toml:1: [pipelines.default] needs the key 'retriever'"],
+        ["hookrag.toml:1: [pipelines.default] needs the key 'retriever': the name of a table [retrievers.*]"],
     ),
     "pipeline with an unknown key": (
         'generator = "first"',
@@ -191,6 +194,32 @@ BROKEN = {
         [
             "hookrag.toml:4: [pipelines.default] k must be at least 1, got 0",
             "hookrag.toml:5: [pipelines.default] timeout must be above 0 seconds, got -1.0",
+        ],
+    ),
+    "several mistakes in one table": (
+        "size = 10",
+        "sise = 10\nsize = 0",
+        [
+            "hookrag.toml:7: [chunkers.words] unknown key 'sise' (did you mean 'size'?); known keys: size",
+            "hookrag.toml:8: [chunkers.words] size must be at least 1, got 0",
+        ],
+    ),
+    "a misspelt key beside a missing one": (
+        'chunker = "words"\n',
+        'chunkr = "words"\n',
+        [
+            "hookrag.toml:12: [stores.memory] needs the key 'chunker': the name of a table [chunkers.*]",
+            "hookrag.toml:14: [stores.memory] unknown key 'chunkr' (did you mean 'chunker'?); "
+            "known keys: chunker, embedder, outputs",
+        ],
+    ),
+    "a pipeline that names nothing and keeps nothing": (
+        'retriever = "best"\n',
+        'retriever = "besst"\nk = 0\n',
+        [
+            "hookrag.toml:2: [pipelines.default] retriever: no table [retrievers.besst] (did you mean 'best'?); "
+            "retrievers: dense, bm25, hybrid, best",
+            "hookrag.toml:3: [pipelines.default] k must be at least 1, got 0",
         ],
     ),
     "field of no type": (
@@ -255,3 +284,100 @@ def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(b"[pipelines]\n# caf\xe9")
     with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 17\): save it as UTF-8"):
         load(path)
+
+
+class Careful:
+    """A chunker with a rule about two of its options."""
+
+    def __init__(self, *, size: int = 5, overlap: int = 0) -> None:
+        if overlap >= size:
+            raise ValueError(f"overlap must be less than size, which is {size}, got {overlap}")
+        self.size = size
+        self.overlap = overlap
+
+    def chunk(self, documents: Sequence[Document], /) -> list[list[Chunk]]:
+        return [[] for _ in documents]
+
+
+class Refuses(Careful):
+    def __init__(self) -> None:
+        raise HookragError("there is no dictionary for this language")
+
+
+class Forgets(Careful):
+    def __init__(self) -> None:
+        raise KeyError("HOME")
+
+
+class Confuses(Careful):
+    def __init__(self, *, size: int = 5) -> None:
+        super().__init__(size=size, lap=1)  # type: ignore[call-arg]  # what is tested
+
+
+def raised_by(**chunkers: object) -> ConfigError:
+    tables_ = {"pipelines": {"default": {"retriever": "gone"}}, "chunkers": chunkers}
+    with pytest.raises(ConfigError) as raised:
+        tables.check(Config(tables_), Catalogue.installed({"fakes": plugin}))
+    return raised.value
+
+
+def test_what_constructors_refuse_comes_with_the_mistakes_of_other_tables() -> None:
+    error = raised_by(
+        lap={"use": Careful, "overlap": 9}, small={"use": "fake-words", "size": 0}, odd={"use": "fake-wrds"}
+    )
+    assert error.problems == (
+        "[pipelines.default] retriever: no table [retrievers.gone]; retrievers: none",
+        "[chunkers.small] size must be at least 1, got 0",
+        error.problems[2],
+        "[chunkers.lap] overlap must be less than size, which is 5, got 9",
+    )
+    assert error.problems[2].startswith("[chunkers.odd] no chunker is called 'fake-wrds'; did you mean 'fake-words'?")
+    assert isinstance(error.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("use", "expected", "cause"),
+    [
+        (Refuses, "[chunkers.a] there is no dictionary for this language", HookragError),
+        (Forgets, "[chunkers.a] 'forgets' failed to be made: KeyError: 'HOME'", KeyError),
+        (
+            Confuses,
+            "[chunkers.a] 'confuses' failed to be made: TypeError: Careful.__init__() got an unexpected keyword argument 'lap'",
+            TypeError,
+        ),
+    ],
+)
+def test_a_constructor_that_fails_is_named(use: type, expected: str, cause: type[Exception]) -> None:
+    error = raised_by(a={"use": use})
+    assert error.problems[1:] == (expected,)
+    assert type(error.__cause__) is cause
+
+
+def test_the_causes_of_several_failures_are_kept() -> None:
+    cause = raised_by(a={"use": Forgets}, b={"use": Careful, "overlap": 5}).__cause__
+    assert isinstance(cause, ExceptionGroup)
+    assert [type(one) for one in cause.exceptions] == [KeyError, ValueError]
+
+
+def test_a_configuration_that_failed_leaves_no_component_behind() -> None:
+    shared = Shared()
+    tables_ = {
+        "pipelines": {"default": {"retriever": "dense"}},
+        "retrievers": {"dense": {"use": "dense", "store": "m"}},
+    }
+    tables_["chunkers"] = {"words": {"use": "fake-words"}}
+    tables_["stores"] = {"m": {"use": "fake-memory", "chunker": "words", "outputs": ["all"]}}
+    with pytest.raises(ConfigError, match=r"\[stores.m\] outputs\[0\] must be one of"):
+        tables.pipeline(Config(tables_), Catalogue.installed({"fakes": plugin}), shared, "default")
+    assert shared.instances == {}
+
+
+def test_the_numbers_of_a_pipeline_made_in_python_are_checked_at_once(tmp_path: Path) -> None:
+    retriever = ListRetriever(texts=["a"])
+    with pytest.raises(ConfigError) as raised:
+        Pipeline(retriever=retriever, k=0, timeout=0, threads=True, folder=tmp_path)
+    assert raised.value.problems == (
+        "k must be at least 1, got 0",
+        "timeout must be above 0 seconds, got 0.0",
+        "threads must be a whole number, got True (bool)",
+    )

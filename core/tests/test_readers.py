@@ -147,7 +147,7 @@ def test_a_bad_row_is_named(tmp_path, content, message):
 
 def test_settings_that_cannot_be(tmp_path):
     with pytest.raises(
-        ValueError, match=re.escape("suffixes must be lower case and begin with a dot (\".txt\"), got 'txt'")
+        ValueError, match=re.escape("suffixes[0] must be lower case and begin with a dot (\".txt\"), got 'txt'")
     ):
         Text(suffixes=["txt"])
     with pytest.raises(ValueError, match=re.escape('delimiter must be one character, "tab" or "auto", got \'||\'')):

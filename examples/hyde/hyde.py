@@ -6,9 +6,10 @@ Gao, Ma, Lin, Callan: Precise Zero-Shot Dense Retrieval without Relevance Labels
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Annotated
 
 import numpy as np
-from hookrag import LLM, Embedder, HookragError, Identity, Message, Output, Role, Vectors, note
+from hookrag import LLM, AtLeast, Embedder, HookragError, Identity, Message, Output, Role, Vectors, checked, note
 from numpy.typing import NDArray
 
 PROMPT = "Please write a short passage that answers the question.\nQuestion: {query}\nPassage:"
@@ -42,22 +43,19 @@ class Hyde:
     version = 1
     outputs: Collection[Output] = frozenset({"dense"})
 
+    @checked
     def __init__(
         self,
         *,
-        embedder: Embedder,
-        llm: LLM,
-        n: int = 1,
-        with_query: bool = False,
-        prompt: str = PROMPT,
-        max_tokens: int = 128,
-        temperature: float = 0.7,
-        seed: int = 0,
+        embedder: Annotated[Embedder, "gives the vectors of documents and passages"],
+        llm: Annotated[LLM, "writes the passages"],
+        n: Annotated[int, AtLeast(1), "passages a question"] = 1,
+        with_query: Annotated[bool, "whether the question's own vector is part of the mean"] = False,
+        prompt: Annotated[str, "what the model is asked; {query} stands for the question"] = PROMPT,
+        max_tokens: Annotated[int, AtLeast(1), "the most tokens of a passage"] = 128,
+        temperature: Annotated[float, "at which several passages are sampled"] = 0.7,
+        seed: Annotated[int, "from which they are sampled"] = 0,
     ) -> None:
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
         if n > 1 and temperature <= 0:
             raise ValueError(
                 f"temperature must be above 0 where n is {n}, or all passages are equal; got {temperature}"

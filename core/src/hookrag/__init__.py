@@ -25,6 +25,7 @@ from hookrag.errors import (
 from hookrag.filters import Filter, FilterError, contains_any
 from hookrag.filters import parse as parse_filter
 from hookrag.hookspecs import Component, Components, hookimpl
+from hookrag.options import Above, AtLeast, AtMost, Between, Finite, Limit, Matching, NotEmpty, checked
 from hookrag.protocols import (
     LLM,
     Call,
@@ -120,7 +121,11 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "LLM",
     "PAGE_BREAK",
+    "Above",
     "Answer",
+    "AtLeast",
+    "AtMost",
+    "Between",
     "BudgetExceeded",
     "Call",
     "Cancelled",
@@ -143,6 +148,7 @@ __all__ = [
     "Event",
     "Filter",
     "FilterError",
+    "Finite",
     "Fuser",
     "Generational",
     "Generator",
@@ -156,10 +162,13 @@ __all__ = [
     "Item",
     "ItemRejected",
     "JournalDamaged",
+    "Limit",
+    "Matching",
     "Message",
     "Middleware",
     "MultiStore",
     "NextTokenLLM",
+    "NotEmpty",
     "Output",
     "Part",
     "Pipeline",
@@ -197,6 +206,7 @@ __all__ = [
     "Usage",
     "Vectors",
     "best",
+    "checked",
     "chunk_of",
     "component",
     "contains_any",

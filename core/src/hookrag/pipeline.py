@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
 from hookrag.config import tables
 from hookrag.config.builder import index_folder, nearest
@@ -24,7 +24,7 @@ from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
 from hookrag.errors import ConfigError, HookragError
-from hookrag.filters import Filter, both
+from hookrag.filters import FieldType, Filter, both
 from hookrag.index.given import Source
 from hookrag.index.guard import check_index, writing
 from hookrag.index.identity import stores_of, targets_of
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from hookrag.index.windows import Window
 
 T = TypeVar("T")
-FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,7 @@ class Pipeline:
 
         `outside` allows retrievers whose hits come from no store where there is a filter or a scope, which they cannot obey.
         """
+        tables.check_numbers(k=k, timeout=timeout, threads=threads)
         shared = Shared()
         adoption = Adoption(shared)
         parts = Parts(

@@ -6,9 +6,10 @@ import itertools
 import os
 import time
 from dataclasses import replace
+from typing import Annotated
 
 import pytest
-from hookrag import Document, chunk_of
+from hookrag import AtLeast, Document, chunk_of
 from hookrag.testing import general
 from hookrag.testing.chunker import CHECKS
 from hookrag.testing.fakes import WordChunker
@@ -34,6 +35,26 @@ class ReadsInConstructor(Own):
         super().__init__()
         with open(os.devnull):
             pass
+
+
+class DeclaresOnly(Own):
+    def __init__(self, *, times: Annotated[int, AtLeast(1)] = 1) -> None:
+        super().__init__()
+        self.times = times
+
+
+class NamesNoOption(Own):
+    def __init__(self, *, times: Annotated[int, AtLeast(1)] = 1) -> None:
+        if times < 1:
+            raise ValueError("not so few")
+        super().__init__()
+        self.times = times
+
+
+class BreaksItsOwnLimit(Own):
+    def __init__(self, *, times: Annotated[int, AtLeast(1)] = 0) -> None:
+        super().__init__()
+        self.times = times
 
 
 class LooksAroundInConstructor(Own):
@@ -179,6 +200,7 @@ UNADOPTED = (
     "check_signature_is_a_schema",
     "check_operations_name_their_options",
     "check_parameters_are_kept",
+    "check_limits_are_kept_in_python",
 )
 
 BAD = [
@@ -189,6 +211,21 @@ BAD = [
         ForgetsAParameter,
         ["check_parameters_are_kept", *(name for name in EVERY_USE if name not in UNADOPTED)],
         "ForgetsAParameter does not keep its parameter 'overlap': write `self.overlap = overlap` in __init__",
+    ),
+    (
+        DeclaresOnly,
+        ["check_limits_are_kept_in_python"],
+        "DeclaresOnly takes times = 0, though its type says at least 1: decorate the constructor with hookrag.checked",
+    ),
+    (
+        NamesNoOption,
+        ["check_limits_are_kept_in_python"],
+        "NamesNoOption refuses times = 0 without naming it: not so few: decorate the constructor with hookrag.checked",
+    ),
+    (
+        BreaksItsOwnLimit,
+        ["check_limits_are_kept_in_python"],
+        "has a default that its own type refuses: ['times must be at least 1, got 0']: change one of them",
     ),
     (TakesEverything, ["check_operations_name_their_options"], "takes **kwargs in chunk()"),
     (TakesASecret, ["check_repr_shows_no_secret"], "take the name of an environment variable, `api_key_env: str`"),

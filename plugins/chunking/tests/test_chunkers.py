@@ -150,12 +150,12 @@ def test_sentences_are_kept_whole():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Words(size=0), "size must be 1 word or more, got 0"),
+        (lambda: Words(size=0), "size must be at least 1, got 0"),
         (lambda: Words(size=5, overlap=5), "overlap must be in [0, size), which is [0, 5), got 5"),
-        (lambda: Words(size=5, overlap=-1), "overlap must be in [0, size), which is [0, 5), got -1"),
-        (lambda: Sentences(size=-1), "size must be 1 word or more, got -1"),
-        (lambda: Sentences(overlap=-1), "overlap must be 0 sentences or more, got -1"),
-        (lambda: ParentChild(keep="parents", size=0), "size must be 1 word or more, got 0"),
+        (lambda: Words(size=5, overlap=-1), "overlap must be at least 0, got -1"),
+        (lambda: Sentences(size=-1), "size must be at least 1, got -1"),
+        (lambda: Sentences(overlap=-1), "overlap must be at least 0, got -1"),
+        (lambda: ParentChild(keep="parents", size=0), "size must be at least 1, got 0"),
         (
             lambda: ParentChild(keep="parents", size=9, child_size=10),
             "child_size must be in [1, size], which is [1, 9], got 10",

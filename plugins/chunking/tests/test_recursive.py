@@ -143,10 +143,10 @@ def test_a_word_of_a_million_characters_is_cut():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "size must be 1 or more, got 0"),
+        ({"size": 0}, "size must be at least 1, got 0"),
         ({"size": 5, "overlap": 5}, "overlap must be in [0, size), which is [0, 5), got 5"),
         ({"overlap": 200}, "overlap must be in [0, size), which is [0, 200), got 200"),
-        ({"overlap": -1, "units": "characters"}, "overlap must be in [0, size), which is [0, 1000), got -1"),
+        ({"overlap": -1, "units": "characters"}, "overlap must be at least 0, got -1"),
         ({"units": "tokens"}, 'units = "tokens" needs an embedder, whose tokens are counted'),
         ({"embedder": object()}, 'embedder is for units = "tokens", got units = "words"'),
         (

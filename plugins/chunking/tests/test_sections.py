@@ -185,4 +185,4 @@ def test_sections_are_exact_complete_and_of_the_size(lines, newline, size, depth
 def test_a_depth_that_no_heading_has_is_refused():
     with pytest.raises(ValueError) as error:
         Sections(depth=7)
-    assert str(error.value) == "depth must be a level of headings in [1, 6], got 7"
+    assert str(error.value) == "depth must be in [1, 6], got 7"

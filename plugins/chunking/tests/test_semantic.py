@@ -153,8 +153,8 @@ class Sparse(Topics):
     ("options", "message"),
     [
         ({"amount": 101}, 'amount must be in [0, 100] for threshold = "percentile", got 101'),
-        ({"buffer": -1}, "buffer must be 0 sentences or more, got -1"),
-        ({"size": 0}, "size must be 1 word or more, got 0"),
+        ({"buffer": -1}, "buffer must be at least 0, got -1"),
+        ({"size": 0}, "size must be at least 1, got 0"),
         ({"size": 9, "min_size": 10}, "min_size must be in [0, size], which is [0, 9], got 10"),
         ({"embedder": Sparse()}, "embedder must give dense vectors, got one that gives sparse"),
     ],

@@ -163,4 +163,4 @@ def test_an_overlap_that_the_window_has_no_room_for_is_refused():
     )
     with pytest.raises(ValueError) as refused:
         FixedTokens(embedder=ByteTokens(), overlap=-1)
-    assert str(refused.value) == "overlap must be 0 tokens or more, got -1"
+    assert str(refused.value) == "overlap must be at least 0, got -1"

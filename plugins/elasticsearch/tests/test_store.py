@@ -364,7 +364,7 @@ def test_indices_that_are_not_ours_are_left_alone(make: Callable[..., Any], clie
         ),
         ({"b": 7.0}, "b must be in [0, 1], got 7.0"),
         ({"generation": 0}, "generation must be in [1, 1000000000], got 0"),
-        ({"timeout": 0.0}, "timeout must be a number of seconds over 0, got 0.0"),
+        ({"timeout": 0.0}, "timeout must be above 0 seconds, got 0.0"),
         ({"outputs": ["dense"]}, "outputs are of an embedder, got ['dense'] and no embedder"),
         (
             {"embedder": HashEmbedder(), "outputs": []},

@@ -255,7 +255,7 @@ def test_scores_of_another_kind_are_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sentences": 0}, "sentences must be 1 or more, got 0"),
+        ({"sentences": 0}, "sentences must be at least 1, got 0"),
         ({"threshold": float("nan")}, "threshold must be a finite number, got nan"),
         ({"threshold": float("-inf")}, "threshold must be a finite number, got -inf"),
     ],

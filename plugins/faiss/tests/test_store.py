@@ -335,8 +335,8 @@ def test_constructor_refuses_what_it_cannot_do(path):
         outputs = ("sparse",)
 
     for settings, text in (
-        ({"metric": "HAMMING"}, "metric must be COSINE, IP or L2, got 'HAMMING'"),
-        ({"index": "IVF"}, "index must be FLAT or HNSW, got 'IVF'"),
+        ({"metric": "HAMMING"}, "metric must be one of 'COSINE', 'IP', 'L2', got 'HAMMING' (str)"),
+        ({"index": "IVF"}, "index must be one of 'FLAT', 'HNSW', got 'IVF' (str)"),
         ({"m": 1}, "m must be in [2, 2048], got 1"),
         ({"ef_construction": 7}, "ef_construction must be in [8, 32768], got 7"),
         ({"ef": 0}, "ef must be in [1, 32768], got 0"),

@@ -222,9 +222,9 @@ def test_legs_that_do_not_match_are_refused(name):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1.0, -0.5], "weights must be finite and not negative, got -0.5"),
-        ([float("nan")], "weights must be finite and not negative, got nan"),
-        ([float("inf")], "weights must be finite and not negative, got inf"),
+        ([1.0, -0.5], "weights[1] must be at least 0, got -0.5"),
+        ([float("nan")], "weights[0] must be a finite number, got nan"),
+        ([float("inf")], "weights[0] must be a finite number, got inf"),
         ([0.0, 0.0], "weights must not all be 0, got [0.0, 0.0]"),
         ([], "weights must not all be 0, got []"),
     ],
@@ -238,7 +238,7 @@ def test_weights_out_of_range_are_refused(name, weights, message):
 def test_a_negative_k_is_refused():
     with pytest.raises(ValueError) as error:
         RRF(k=-1)
-    assert str(error.value) == "k must be 0 or more, got -1"
+    assert str(error.value) == "k must be at least 0, got -1"
 
 
 def test_every_registered_component_can_be_imported():

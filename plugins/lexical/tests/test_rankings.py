@@ -253,7 +253,7 @@ def test_feedback_is_rm3_over_the_rows_that_match(tmp_path, where):
         ({"b": {"text": 0.5}}, "b must be one number where there are no fields, got a table: name the fields, or one b"),
         ({"fields": {"text": 0.0}}, "fields must give at least one of them a weight above 0, got {'text': 0.0}"),
         ({"fields": {"text": 1, "body": 2}}, "fields has 'body', expected text, title (the chunk's context) or metadata.KEY"),
-        ({"fields": {"text": 1.0, "title": -2.0}}, "fields.title must be a number from 0, got -2.0"),
+        ({"fields": {"text": 1.0, "title": -2.0}}, "fields.title must be at least 0, got -2.0"),
         ({"fields": {"title": 1.0, "context": 2.0}}, "fields has context and title, which are the same: name one of them"),
         (
             {"fields": {"text": 1.0}, "b": {"title": 0.3}},
@@ -272,7 +272,7 @@ def test_feedback_is_rm3_over_the_rows_that_match(tmp_path, where):
             {"feedback_terms": 20},
             "feedback_documents, feedback_terms and original_weight have no meaning without feedback = 'rm3': leave them out",
         ),
-        ({"cache_mb": -1}, "cache_mb must be a number from 0, got -1"),
+        ({"cache_mb": -1}, "cache_mb must be at least 0, got -1"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(tmp_path, settings, text):

@@ -292,8 +292,8 @@ def test_constructor_refuses_what_it_cannot_do(path):
     for settings, text in (
         ({"b": 7.0}, "b must be in [0, 1], got 7.0"),
         ({"b": float("nan")}, "b must be in [0, 1], got nan"),
-        ({"k1": -0.1}, "k1 must be a number from 0, got -0.1"),
-        ({"k1": float("inf")}, "k1 must be a number from 0, got inf"),
+        ({"k1": -0.1}, "k1 must be at least 0, got -0.1"),
+        ({"k1": float("inf")}, "k1 must be a finite number, got inf"),
         (
             {"embedder": Dense()},
             "embedder must give sparse vectors, got one that gives dense, multi: keep those in another store",

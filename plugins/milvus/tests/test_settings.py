@@ -17,10 +17,10 @@ SECRET = "uri holds a secret: take it out, and name the environment variable tha
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"metric": "HAMMING"}, "metric must be COSINE, IP or L2, got 'HAMMING'"),
-        ({"metric": "l2"}, "metric must be COSINE, IP or L2, got 'l2'"),
+        ({"metric": "HAMMING"}, "metric must be one of 'COSINE', 'IP', 'L2', got 'HAMMING' (str)"),
+        ({"metric": "l2"}, "metric must be one of 'COSINE', 'IP', 'L2', got 'l2' (str)"),
         *(
-            ({"index": index}, f"index must be FLAT, IVF_FLAT or HNSW, got {index!r}")
+            ({"index": index}, f"index must be one of 'FLAT', 'IVF_FLAT', 'HNSW', got {index!r} (str)")
             for index in ("DISKANN", "SCANN", "IVF_PQ", "IVF_SQ8", "HNSW_PQ", "HNSW_SQ", "IVF_RABITQ", "AUTOINDEX", "")
         ),
         ({"index": "HNSW", "m": 1}, "m must be in [2, 2048], got 1"),
@@ -50,8 +50,8 @@ SECRET = "uri holds a secret: take it out, and name the environment variable tha
             {"index": "IVF_FLAT", "ef": 64},
             "ef is a parameter of HNSW, got index = 'IVF_FLAT': take it out, or set index = 'HNSW'",
         ),
-        ({"timeout": 0.0}, "timeout must be a number of seconds over 0, got 0.0"),
-        ({"timeout": math.nan}, "timeout must be a number of seconds over 0, got nan"),
+        ({"timeout": 0.0}, "timeout must be above 0 seconds, got 0.0"),
+        ({"timeout": math.nan}, "timeout must be a finite number, got nan"),
         (
             {"collection": "a-b"},
             "collection must be up to 240 letters, digits and underscores and not begin with a digit, got 'a-b'",

@@ -155,7 +155,9 @@ def test_weights_that_give_nan_are_refused(tiny_folder, safetensors):
 
 
 def test_options_that_cannot_be(tiny_folder):
-    with pytest.raises(ValueError, match=r"^pooling must be one of mean, cls, last, max, .*, got 'min'$"):
+    with pytest.raises(
+        ValueError, match=r"^pooling must be one of 'mean', 'cls', 'last', 'max', .*, got 'min' \(str\)$"
+    ):
         TransformersEmbedder(model="x", pooling="min")
     with pytest.raises(ValueError, match=r"^max_tokens must be at least 1, got 0$"):
         TransformersEmbedder(model="x", max_tokens=0)

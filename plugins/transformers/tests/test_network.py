@@ -210,9 +210,9 @@ def test_a_device_that_is_not_there(tmp_path, small_model):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"backend": "jax"}, "backend must be one of auto, onnx, torch, got 'jax'"),
+        ({"backend": "jax"}, "backend must be one of 'auto', 'onnx', 'torch', got 'jax' (str)"),
         ({"device": "gpu"}, "device must be one of auto, cpu, cuda, cuda:1 (or another number), mps, got 'gpu'"),
-        ({"dtype": "int8"}, "dtype must be one of float32, float16, bfloat16, got 'int8'"),
+        ({"dtype": "int8"}, "dtype must be one of 'float32', 'float16', 'bfloat16', got 'int8' (str)"),
         (
             {"backend": "onnx", "device": "cuda"},
             'backend "onnx" runs on the cpu, got device \'cuda\': use backend "torch" or "auto"',

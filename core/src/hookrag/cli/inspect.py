@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: check, plugins, schema."""
+"""Commands that look and change nothing: check, schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from hookrag.cli.common import config_option, config_path, json_option
 from hookrag.cli.exits import Exit
-from hookrag.cli.terminal import plain, print_error, print_json, print_table
+from hookrag.cli.terminal import plain, print_error, print_json
 from hookrag.errors import ConfigError, HookragError
 
 if TYPE_CHECKING:
@@ -98,48 +98,6 @@ def _show_windows(windows: list[Window]) -> None:
         click.echo("cut smaller chunks (size of the chunker), or use a model that reads more", err=True)
     if any(not window.fits and window.together for window in windows):
         click.echo("give a generator fewer passages (k of the pipeline), or smaller chunks", err=True)
-
-
-@click.command()
-@click.option("-v", "--verbose", is_flag=True, help="Import every component and say which cannot be loaded.")
-@json_option
-def plugins(verbose: bool, as_json: bool) -> None:
-    """List the components that installed plugins offer.
-
-    The names are what `use = "..."` takes. Nothing is imported but the plugins' registrations, unless --verbose.
-    """
-    from hookrag.config.catalogue import Catalogue
-    from hookrag.values import KINDS
-
-    catalogue = Catalogue.installed()
-    offers = [offer for kind in KINDS for offer in catalogue.of_kind(kind)]
-    broken = {}
-    if verbose:
-        for offer in offers:
-            try:
-                offer.load()
-            except HookragError as error:
-                broken[offer.kind, offer.name] = str(error)
-    problems = [*catalogue.problems, *broken.values()]
-    if as_json:
-        listed = [
-            {
-                "kind": offer.kind,
-                "name": offer.name,
-                "plugin": offer.plugin,
-                "version": offer.version,
-                "summary": offer.component.summary,
-            }
-            for offer in offers
-        ]
-        print_json({"components": listed, "problems": problems})
-    else:
-        rows = [(o.kind, o.name, f"{o.plugin} {o.version}".strip(), o.component.summary) for o in offers]
-        print_table(("kind", "use", "plugin", "what it does"), rows)
-        for problem in problems:
-            click.echo(problem, err=True)
-    if problems:
-        raise click.exceptions.Exit(Exit.FAILED)
 
 
 @click.command()

@@ -16,7 +16,7 @@ from hookrag.cli.exits import Exit, code_of
 COMMANDS = {
     "init": ("hookrag.cli.start:init", "Write a commented hookrag.toml that fits what is installed."),
     "check": ("hookrag.cli.inspect:check", "Find every problem of the configuration."),
-    "plugins": ("hookrag.cli.inspect:plugins", "List the components that installed plugins offer."),
+    "plugins": ("hookrag.cli.plugins:plugins", "List the components that are installed, or show the options of one."),
     "schema": ("hookrag.cli.inspect:schema", "Print a JSON Schema of hookrag.toml, for editors."),
     "index": ("hookrag.cli.index:index", "Bring files into the index; what did not change costs nothing."),
     "search": ("hookrag.cli.search:search", "Find the chunks that match best."),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 from hookrag.errors import DeadlineExceeded, HookragError
+from hookrag.options import AtLeast, NotEmpty, checked
 from hookrag.protocols import Fuser, Retriever
 from hookrag.runtime.request import fan_out
 from hookrag.runtime.trace import note
@@ -21,18 +22,17 @@ class Fused:
     which and why.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        retrievers: list[Retriever],
-        fuser: Fuser,
-        depth: int = 100,
-        on_error: Literal["fail", "skip"] = "fail",
+        retrievers: Annotated[list[Retriever], NotEmpty("retriever"), "all are asked"],
+        fuser: Annotated[Fuser, "makes one ranking of theirs"],
+        depth: Annotated[int, AtLeast(1), "hits that each is asked for; as many as are wanted, if that is more"] = 100,
+        on_error: Annotated[
+            Literal["fail", "skip"], "whether one that fails fails all, or is left out as long as another answers"
+        ] = "fail",
     ) -> None:
-        if not retrievers:
-            raise ValueError("retrievers must name at least one retriever, got []")
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
         self.retrievers = retrievers
         self.fuser = fuser
         self.depth = depth

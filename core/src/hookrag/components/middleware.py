@@ -12,9 +12,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import astuple, replace
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from hookrag.errors import BudgetExceeded, TransientError
+from hookrag.options import Above, AtLeast, NotEmpty, checked
 from hookrag.protocols import Call, Proceed
 from hookrag.runtime.request import current_request, time_left
 from hookrag.runtime.trace import note
@@ -29,13 +30,15 @@ class Retry:
     A call that has streamed a piece of its result is not made again.
     """
 
+    @checked
     def __init__(
-        self, *, attempts: int = 4, seconds: float = 30.0, wait: float = 0.2, kinds: list[Kind] | None = None
+        self,
+        *,
+        attempts: Annotated[int, AtLeast(1), "how often a call is made, the first time included"] = 4,
+        seconds: Annotated[float, Above(0), "no attempt begins after these"] = 30.0,
+        wait: Annotated[float, AtLeast(0), "seconds before the second attempt; later waits grow"] = 0.2,
+        kinds: Annotated[list[Kind] | None, "the kinds of component that are tried again; all unless given"] = None,
     ) -> None:
-        if attempts < 1:
-            raise ValueError(f"attempts must be at least 1, got {attempts}")
-        if seconds <= 0 or wait < 0:
-            raise ValueError(f"seconds must be above 0 and wait at least 0, got {seconds} and {wait}")
         self.attempts = attempts
         self.seconds = seconds
         self.wait = wait
@@ -108,9 +111,8 @@ class Cache:
     component; only what is new in a batch is. The `size` items used last are kept.
     """
 
-    def __init__(self, *, size: int = 10_000) -> None:
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
+    @checked
+    def __init__(self, *, size: Annotated[int, AtLeast(1), "items that are kept: those used last"] = 10_000) -> None:
         self.size = size
         self._kept: OrderedDict[bytes, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -186,13 +188,16 @@ class Budget:
     `calls` is checked before a call, `tokens` once they were spent: the call after the one that passes the limit is refused.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        calls: int | None = None,
-        tokens: int | None = None,
-        per: Literal["request", "process"] = "request",
-        kinds: list[Kind] | None = None,
+        calls: Annotated[int | None, AtLeast(0), "calls that may be made"] = None,
+        tokens: Annotated[int | None, AtLeast(0), "tokens that language models may read and write"] = None,
+        per: Annotated[
+            Literal["request", "process"], "what the limit is for: each request, or all together"
+        ] = "request",
+        kinds: Annotated[list[Kind] | None, 'the kinds of component whose calls count; `["llm"]` unless given'] = None,
     ) -> None:
         if calls is None and tokens is None:
             raise ValueError("a budget needs `calls` or `tokens`")
@@ -235,19 +240,20 @@ class Redact:
     What was masked does not come back: the text that is indexed and shown is untouched, only what the models read changes.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        patterns: list[str],
-        replacement: str = "[redacted]",
-        kinds: list[Literal["embedder", "llm"]] | None = None,
+        patterns: Annotated[
+            list[str], NotEmpty("regular expression"), "regular expressions: what they match is masked"
+        ],
+        replacement: Annotated[str, "what stands in its place"] = "[redacted]",
+        kinds: Annotated[list[Literal["embedder", "llm"]] | None, "whose texts are masked; both unless given"] = None,
     ) -> None:
         try:
             self._pattern = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
         except re.error as error:
             raise ValueError(f"patterns: not a regular expression: {error}") from error
-        if not patterns:
-            raise ValueError("patterns must name at least one regular expression, got []")
         self.patterns = patterns
         self.replacement = replacement
         self.kinds = kinds

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 from hookrag.filters import matches
+from hookrag.options import AtLeast, checked
 from hookrag.protocols import Retriever, Store
 from hookrag.runtime.trace import note
 from hookrag.values import Chunk, Hit, Query, Ranking, best
@@ -17,9 +19,16 @@ class Parents:
     Asks the retriever for more until there are k parents or no more hits.
     """
 
-    def __init__(self, *, retriever: Retriever, store: Store, depth: int = 50) -> None:
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
+    @checked
+    def __init__(
+        self,
+        *,
+        retriever: Annotated[Retriever, "finds the children"],
+        store: Annotated[Store, "holds their parents"],
+        depth: Annotated[
+            int, AtLeast(1), "children that are looked at first; more where they have too few parents"
+        ] = 50,
+    ) -> None:
         self.retriever = retriever
         self.store = store
         self.depth = depth

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Annotated, Any, TextIO, TypeAlias
 
 from hookrag.errors import ReadError
+from hookrag.options import Matching, checked
 from hookrag.values import Document
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
@@ -36,11 +37,9 @@ def _opened(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         ) from error
 
 
-def _suffixes(given: Collection[str]) -> tuple[str, ...]:
-    for suffix in given:
-        if not suffix.startswith(".") or suffix != suffix.lower():
-            raise ValueError(f'suffixes must be lower case and begin with a dot (".txt"), got {suffix!r}')
-    return tuple(given)
+Suffixes: TypeAlias = Annotated[
+    list[Annotated[str, Matching(r"\.[^A-Z]*", 'lower case and begin with a dot (".txt")')]], "the files that it reads"
+]
 
 
 class Text:
@@ -48,8 +47,9 @@ class Text:
 
     version = 1
 
-    def __init__(self, *, suffixes: list[str] = [".txt", ".text"]) -> None:  # noqa: B006  # never changed
-        self.suffixes = _suffixes(suffixes)
+    @checked
+    def __init__(self, *, suffixes: Suffixes = [".txt", ".text"]) -> None:  # noqa: B006  # never changed
+        self.suffixes = tuple(suffixes)
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         with _opened(path) as file:
@@ -64,8 +64,9 @@ class Markdown:
 
     version = 1
 
-    def __init__(self, *, suffixes: list[str] = [".md", ".markdown"]) -> None:  # noqa: B006  # never changed
-        self.suffixes = _suffixes(suffixes)
+    @checked
+    def __init__(self, *, suffixes: Suffixes = [".md", ".markdown"]) -> None:  # noqa: B006  # never changed
+        self.suffixes = tuple(suffixes)
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         with _opened(path) as file:
@@ -113,20 +114,23 @@ class JsonLines:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        id_field: str = "_id",
-        title_field: str = "title",
-        text_field: str = "text",
-        metadata_field: str = "metadata",
-        suffixes: list[str] = [".jsonl", ".ndjson"],  # noqa: B006  # never changed
+        id_field: Annotated[str, "the field with the document's id"] = "_id",
+        title_field: Annotated[str, "the field with its title"] = "title",
+        text_field: Annotated[str, "the field with its text"] = "text",
+        metadata_field: Annotated[
+            str, "a field with an object whose fields are metadata, as all others are"
+        ] = "metadata",
+        suffixes: Suffixes = [".jsonl", ".ndjson"],  # noqa: B006  # never changed
     ) -> None:
         self.id_field = id_field
         self.title_field = title_field
         self.text_field = text_field
         self.metadata_field = metadata_field
-        self.suffixes = _suffixes(suffixes)
+        self.suffixes = tuple(suffixes)
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         with _opened(path, newline="\n") as file:
@@ -174,22 +178,27 @@ class Csv:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        id_column: str = "id",
-        title_column: str = "title",
-        text_column: str = "text",
-        delimiter: str = "auto",
-        suffixes: list[str] = [".csv", ".tsv"],  # noqa: B006  # never changed
+        id_column: Annotated[
+            str, "the column with the document's id; without one, rows are called by their line"
+        ] = "id",
+        title_column: Annotated[str, "the column with its title, which may be missing"] = "title",
+        text_column: Annotated[str, "the column with its text"] = "text",
+        delimiter: Annotated[
+            str,
+            Matching(r"[\s\S]|tab|auto", 'one character, "tab" or "auto"'),
+            "what parts cells; by itself a tab in .tsv, a comma elsewhere",
+        ] = "auto",
+        suffixes: Suffixes = [".csv", ".tsv"],  # noqa: B006  # never changed
     ) -> None:
-        if delimiter not in ("auto", "tab") and len(delimiter) != 1:
-            raise ValueError(f'delimiter must be one character, "tab" or "auto", got {delimiter!r}')
         self.id_column = id_column
         self.title_column = title_column
         self.text_column = text_column
         self.delimiter = delimiter
-        self.suffixes = _suffixes(suffixes)
+        self.suffixes = tuple(suffixes)
 
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         delimiter = "\t" if self.delimiter == "tab" else self.delimiter

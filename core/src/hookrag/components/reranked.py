@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from hookrag.options import AtLeast, checked
 from hookrag.protocols import Reranker, Retriever
 from hookrag.values import Hit, Part, Query, Ranking
 
@@ -11,9 +13,14 @@ from hookrag.values import Hit, Part, Query, Ranking
 class Reranked:
     """Takes `depth` hits of the retriever (k, if that is more) and keeps the k that the reranker likes best."""
 
-    def __init__(self, *, retriever: Retriever, reranker: Reranker, depth: int = 50) -> None:
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
+    @checked
+    def __init__(
+        self,
+        *,
+        retriever: Annotated[Retriever, "finds the candidates"],
+        reranker: Annotated[Reranker, "scores them anew"],
+        depth: Annotated[int, AtLeast(1), "candidates; as many as are wanted, if that is more"] = 50,
+    ) -> None:
         self.retriever = retriever
         self.reranker = reranker
         self.depth = depth

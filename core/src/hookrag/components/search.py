@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Annotated
 
 from hookrag.errors import IdentityError
 from hookrag.filters import Filter
@@ -11,6 +12,7 @@ from hookrag.protocols import DenseStore, Embedder, SparseStore, TextStore
 from hookrag.runtime.request import explaining
 from hookrag.values import Hit, Part, Query, Ranking, ScoreKind
 
+_QUERIES = "gives the vectors of questions; without it, the store's own"
 Search = Callable[[Sequence[Query], Filter | None], list[list[Hit]]]
 
 
@@ -43,7 +45,9 @@ def _same_space(retriever: str, output: str, query: Embedder, document: Embedder
 class Dense:
     """The chunks whose dense vectors are nearest to the query's."""
 
-    def __init__(self, *, store: DenseStore, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self, *, store: Annotated[DenseStore, "what is searched"], embedder: Annotated[Embedder | None, _QUERIES] = None
+    ) -> None:
         self.store = store
         self.embedder = embedder
 
@@ -65,7 +69,12 @@ class Dense:
 class Sparse:
     """The chunks whose sparse vectors have the highest inner product with the query's."""
 
-    def __init__(self, *, store: SparseStore, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        store: Annotated[SparseStore, "what is searched"],
+        embedder: Annotated[Embedder | None, _QUERIES] = None,
+    ) -> None:
         self.store = store
         self.embedder = embedder
 
@@ -87,7 +96,7 @@ class Sparse:
 class Text:
     """The chunks whose words match the query's best."""
 
-    def __init__(self, *, store: TextStore) -> None:
+    def __init__(self, *, store: Annotated[TextStore, "what is searched"]) -> None:
         self.store = store
 
     def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config
@@ -18,6 +18,7 @@ from hookrag.config.signature import (
     PROTOCOLS,
     Mismatch,
     Parameter,
+    as_names,
     beyond,
     convert,
     incapable,
@@ -31,7 +32,7 @@ from hookrag.config.signature import (
     type_name,
 )
 from hookrag.disk import generations
-from hookrag.errors import ConfigError, PluginError
+from hookrag.errors import ConfigError, HookragError, PluginError
 from hookrag.runtime.component import Instance
 from hookrag.runtime.proxies import PROXIES, Proxy
 from hookrag.runtime.shared import Shared
@@ -74,6 +75,9 @@ class Builder:
         self.generation = generation
         self.beside = beside
         self.problems: list[tuple[int, str]] = []
+        self._broken: set[tuple[str, ...]] = set()  # the tables that have problems
+        self._causes: list[Exception] = []
+        self._added: list[str] = []
         self._plans: dict[tuple[str, str], Plan | None] = {}
         self._built: dict[tuple[str, str], Proxy | None] = {}
 
@@ -83,12 +87,21 @@ class Builder:
             (self.config.lines[where] for where in ((*table, *keys), tuple(table)) if where in self.config.lines), 0
         )
         self.problems.append((line, f"{self.config.place(*table, *keys)}[{'.'.join(table)}] {message}"))
+        self._broken.add(tuple(table))
+
+    def sound(self, *table: str) -> bool:
+        """Whether no problem of a table was noted."""
+        return table not in self._broken
 
     def finish(self) -> None:
-        """Raise every problem that was noted, in the order of the file."""
+        """Raise every problem that was noted, in the order of the file; the cause is what constructors raised."""
         if self.problems:
+            for fingerprint in self._added:
+                self.shared.instances.pop(fingerprint, None)
             ordered = sorted(dict.fromkeys(self.problems), key=lambda problem: problem[0])
-            raise ConfigError([message for _, message in ordered])
+            several = ExceptionGroup("constructors failed", self._causes) if len(self._causes) > 1 else None
+            cause = several or next(iter(self._causes), None)
+            raise ConfigError([message for _, message in ordered]) from cause
 
     def names(self, kind: str) -> list[str]:
         """The names of the tables of a kind, in the order of the file."""
@@ -115,10 +128,8 @@ class Builder:
                         self.problem([key], f"{name} must be a table [{key}.{name}], got {shown(table)}", name)
 
     def component(self, kind: str, name: str) -> Proxy | None:
-        """The component of a table, with all it refers to; None where problems were noted."""
+        """The component of a table, with all it refers to; None where problems of these tables were noted."""
         self.plan(kind, name)
-        if self.problems:
-            return None
         return self._make(kind, name)
 
     def plan_all(self) -> None:
@@ -185,34 +196,52 @@ class Builder:
     def _values(
         self, kind: str, name: str, table: Mapping[str, Any], known: Mapping[str, Parameter]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        place = [KINDS[kind], name]
+        own: dict[str, Any] = {}
+        for key, parameter in known.items():
+            if kind == "store" and key not in table and is_place(parameter):
+                own[key] = generations.place(index_folder(self.config), self.generation) / "stores" / name
+        rest = {key: value for key, value in table.items() if key != "use"}
+        values, references = self.read([KINDS[kind], name], rest, known, given=own)
+        return {**values, **own}, references
+
+    def read(
+        self,
+        place: Sequence[str],
+        table: Mapping[str, Any],
+        known: Mapping[str, Parameter],
+        *,
+        given: Collection[str] = (),
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The values of a table's keys, and the names that its references hold; whatever is wrong with them is noted.
+
+        The keys that are `given` may be missing.
+        """
         values: dict[str, Any] = {}
         references: dict[str, Any] = {}
         for key, value in table.items():
-            if key == "use":
-                continue
             parameter = known.get(key)
             if parameter is None:
                 listed = ", ".join(known) or "none"
                 self.problem(place, f"unknown key {key!r}{nearest(key, known)}; known keys: {listed}", key)
                 continue
+            refers = parameter.reference is not None
             try:
-                if parameter.reference is not None:
-                    names = convert(value, _as_names(parameter.annotation), self.config.folder)
-                    if names is not None:  # None, from Python, is the same as no key
-                        references[key] = names
-                else:
-                    values[key] = convert(value, parameter.annotation, self.config.folder)
+                wanted = as_names(parameter.annotation) if refers else parameter.annotation
+                found = convert(value, wanted, self.config.folder)
             except Mismatch as error:
-                wanted = type_name(parameter.annotation) if parameter.reference else None
-                message = f"{key} must be {wanted}, got {shown(value)}" if wanted else f"{key}{error.path} {error}"
+                message = f"{key}{error.path} {error}"
+                if refers:
+                    message = f"{key} must be {type_name(parameter.annotation)}, got {shown(value)}"
                 self.problem(place, message, key)
-        for key, parameter in known.items():
-            if key in table:
                 continue
-            if kind == "store" and is_place(parameter):
-                values[key] = generations.place(index_folder(self.config), self.generation) / "stores" / name
-            elif parameter.required:
+            for message in parameter.problems(found):
+                self.problem(place, message, key)
+            if not refers:
+                values[key] = found
+            elif found is not None:  # None, from Python, is the same as no key
+                references[key] = found
+        for key, parameter in known.items():
+            if parameter.required and key not in table and key not in given:
                 self.problem(place, f"needs the key {key!r}: {type_name(parameter.annotation)}")
         return values, references
 
@@ -261,7 +290,8 @@ class Builder:
         if here in self._built:
             return self._built[here]
         plan = self._plans[here]
-        assert plan is not None
+        if plan is None or not self.sound(*plan.place):
+            return None
         references = {key: self._resolve(plan.parameters[key], names) for key, names in plan.references.items()}
         self._built[here] = None
         if any(None in _flat(reference) for reference in references.values()):
@@ -277,11 +307,8 @@ class Builder:
         step = Step(kind, name, plan.use, fingerprint)
         instance = self.shared.instances.get(fingerprint)
         if instance is None:
-            try:
-                component = plan.cls(**plan.values, **references, **given)
-            except (ValueError, TypeError) as error:
-                key = str(error).partition(" ")[0]  # our own components name the key first: its line, if it is one
-                self.problem(plan.place, str(error), key)
+            component = self._construct(plan, {**plan.values, **references, **given})
+            if component is None:
                 return None
             lacking = lacking_attributes(component, PROTOCOLS[kind])
             if lacking:
@@ -291,6 +318,7 @@ class Builder:
                 return None
             instance = Instance(component, settings, references, plugin_version=plan.plugin_version)
             self.shared.instances[fingerprint] = instance
+            self._added.append(fingerprint)
         self._built[here] = PROXIES[kind](step, instance)
         return self._built[here]
 
@@ -319,6 +347,19 @@ class Builder:
                 return False
         return True
 
+    def _construct(self, plan: Plan, arguments: Mapping[str, Any]) -> Any:
+        """The component; None where its constructor failed, which is noted."""
+        try:
+            return plan.cls(**arguments)
+        except (ValueError, HookragError) as error:
+            self._causes.append(error)
+            key = re.match(r"\w*", str(error))  # named first: the problem has its line, if it is one
+            self.problem(plan.place, str(error), key[0] if key else "")
+        except Exception as error:  # not what a constructor raises about its values: a mistake of whoever wrote it
+            self._causes.append(error)
+            self.problem(plan.place, f"{plan.use!r} failed to be made: {type(error).__name__}: {error}", "use")
+        return None
+
     def _resolve(self, parameter: Parameter, names: Any) -> Any:
         kind = str(kind_of(parameter.reference))
         if isinstance(names, list):
@@ -337,21 +378,6 @@ def index_folder(config: Config) -> Path:
     except Mismatch:  # noted when the [index] table was read
         return config.folder / ".hookrag"
     return folder
-
-
-def _as_names(annotation: Any) -> Any:
-    """A reference type with every protocol replaced by str: what the table holds."""
-    if kind_of(annotation) is not None:
-        return str
-    inner = tuple(_as_names(one) for one in get_args(annotation))
-    if not inner:
-        return annotation
-    if type(annotation).__name__ == "UnionType":
-        found: Any = inner[0]
-        for one in inner[1:]:
-            found = found | one
-        return found
-    return annotation.copy_with(inner) if hasattr(annotation, "copy_with") else annotation.__origin__[inner]
 
 
 def _names(reference: Any) -> list[str]:

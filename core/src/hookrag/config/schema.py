@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from hookrag.config.catalogue import Catalogue, Offer
-from hookrag.config.signature import json_schema, parameters
+from hookrag.config.signature import Parameter, json_schema, parameters
 from hookrag.config.tables import IndexTable, PipelineTable
 from hookrag.errors import PluginError
 from hookrag.values import KINDS
@@ -18,8 +16,8 @@ from hookrag.values import KINDS
 def config_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The schema of the whole file. A component that cannot be loaded accepts any key."""
     properties: dict[str, Any] = {
-        "pipelines": {"type": "object", "minProperties": 1, "additionalProperties": _dataclass(PipelineTable)},
-        "index": _dataclass(IndexTable),
+        "pipelines": {"type": "object", "minProperties": 1, "additionalProperties": _table(PipelineTable)},
+        "index": _table(IndexTable),
     }
     for kind, plural in KINDS.items():
         if kind != "command":
@@ -44,33 +42,24 @@ def _component(offer: Offer) -> dict[str, Any]:
         known = parameters(offer.load())
     except PluginError:
         return {"properties": {"use": use}}
-    keys: dict[str, Any] = {"use": use}
-    required = ["use"]
-    for name, parameter in known.items():
-        keys[name] = json_schema(parameter.annotation)
-        if parameter.required and not (offer.kind == "store" and name == "path"):
-            required.append(name)
-        elif parameter.default is not None and isinstance(parameter.default, str | int | float | bool):
-            keys[name]["default"] = parameter.default
-    return {"title": offer.name, "properties": keys, "required": required, "additionalProperties": False}
+    keys, required = _keys(known)
+    if offer.kind == "store":
+        required = [name for name in required if name != "path"]
+    described = {"properties": {"use": use, **keys}, "required": ["use", *required], "additionalProperties": False}
+    return {"title": offer.name, **described}
 
 
-# What the pipeline's own checks ask for besides the types.
-_LEAST: Mapping[str, Mapping[str, int]] = {
-    "k": {"minimum": 1},
-    "threads": {"minimum": 1},
-    "timeout": {"exclusiveMinimum": 0},
-}
-
-
-def _dataclass(cls: type[PipelineTable] | type[IndexTable]) -> dict[str, Any]:
-    hints: Mapping[str, Any] = get_type_hints(cls)
-    keys: dict[str, Any] = {}
-    required = []
-    for one in fields(cls):
-        keys[one.name] = {**json_schema(hints[one.name]), **_LEAST.get(one.name, {})}
-        if one.default is NO_DEFAULT and one.default_factory is NO_DEFAULT:
-            required.append(one.name)
-        elif isinstance(one.default, str | int | float | Path):
-            keys[one.name]["default"] = str(one.default) if isinstance(one.default, Path) else one.default
+def _table(cls: type) -> dict[str, Any]:
+    keys, required = _keys(parameters(cls))
     return {"type": "object", "properties": keys, "required": required, "additionalProperties": False}
+
+
+def _keys(known: Mapping[str, Parameter]) -> tuple[dict[str, Any], list[str]]:
+    """The schemas of all keys, and the keys that must be there."""
+    keys = {name: json_schema(parameter.declared) for name, parameter in known.items()}
+    for name, parameter in known.items():
+        if isinstance(parameter.default, str | int | float | bool | list):
+            keys[name]["default"] = parameter.default
+        elif isinstance(parameter.default, Path):
+            keys[name]["default"] = str(parameter.default)
+    return keys, [name for name, parameter in known.items() if parameter.required]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import hookrag.protocols as protocols
 from hookrag.errors import PluginError
+from hookrag.options import limits, reading
 from hookrag.runtime.operations import output_of
 
 PROTOCOLS: Mapping[str, type] = {
@@ -111,11 +111,30 @@ MISSING: Any = inspect.Parameter.empty
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One key of a table; `default` is MISSING where the key is required."""
+    """One key of a table; `default` is MISSING where the key is required.
+
+    `annotation` is the bare type, `declared` the same with the limits and the description that stand in it.
+    """
 
     name: str
     annotation: Any
     default: Any
+    declared: Any
+
+    @property
+    def description(self) -> str:
+        """What the key means, "" where its type does not say."""
+        return reading.described(self.declared)
+
+    @property
+    def limits(self) -> str:
+        """Its limits in words, "" where it has none."""
+        return reading.limits_in_words(self.declared)
+
+    def problems(self, value: Any) -> list[str]:
+        """What is wrong with a value of the right type, each problem with the key in front."""
+        check = reading.check_of(self.declared)
+        return [f"{self.name}{wrong}" for wrong in check(value)] if check is not None else []
 
     @property
     def required(self) -> bool:
@@ -135,6 +154,21 @@ def _references(annotation: Any) -> list[type]:
     return list(dict.fromkeys(protocol for one in inner for protocol in _references(one)))
 
 
+def as_names(annotation: Any) -> Any:
+    """A reference type with every protocol replaced by str: what the table holds."""
+    if kind_of(annotation) is not None:
+        return str
+    inner = tuple(as_names(one) for one in get_args(annotation))
+    if not inner:
+        return annotation
+    if type(annotation).__name__ == "UnionType":
+        found: Any = inner[0]
+        for one in inner[1:]:
+            found = found | one
+        return found
+    return annotation.copy_with(inner) if hasattr(annotation, "copy_with") else annotation.__origin__[inner]
+
+
 def parameters(cls: type) -> dict[str, Parameter]:
     """The constructor's parameters in order.
 
@@ -147,28 +181,25 @@ def parameters(cls: type) -> dict[str, Parameter]:
     ):  # the one of Protocol: a class that names a protocol as its base has none
         return {}
     signature = inspect.signature(cls)
-    try:
-        # Third parties may import the protocols for type checkers only; their names are known here all the same.
-        known = {name: value for name, value in vars(protocols).items() if _is_protocol(value)}
-        home = getattr(constructor, "__module__", cls.__module__)  # another's, where the constructor is inherited
-        hints = typing.get_type_hints(constructor, known | vars(sys.modules[home]))
-    except (NameError, AttributeError, TypeError, SyntaxError) as error:
-        raise PluginError(f"{where}: a type of its constructor cannot be resolved: {error}") from error
+    declared = reading.hints(constructor)
+    bare = {name: reading.bare(one) for name, one in declared.items()}
     found: dict[str, Parameter] = {}
     for parameter in signature.parameters.values():
         if parameter.name == "generation" and generational(cls):
             continue  # the core's to give, not the configuration's
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise PluginError(f"{where}: the constructor takes *{parameter.name}; name every option, with its type")
-        if parameter.name not in hints:
+        if parameter.name not in bare:
             raise PluginError(f"{where}: the parameter {parameter.name!r} of the constructor has no type")
-        referred = _references(hints[parameter.name])
+        referred = _references(bare[parameter.name])
         if len(referred) > 1:
             names = " and ".join(protocol.__name__ for protocol in referred)
             raise PluginError(
                 f"{where}: the parameter {parameter.name!r} of the constructor is {names}: name one of them"
             )
-        found[parameter.name] = Parameter(parameter.name, hints[parameter.name], parameter.default)
+        found[parameter.name] = Parameter(
+            parameter.name, bare[parameter.name], parameter.default, declared[parameter.name]
+        )
     return found
 
 
@@ -250,11 +281,12 @@ def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: 
         if value.startswith((".", "~")) or os.path.isabs(value):
             return path
         return path if value and os.path.exists(path) else value  # pathlib's raises where a name is too long for a file
-    for choice in choices:
-        if choice is type(None):
-            if value is None:
-                return None
-            continue
+    if value is None and type(None) in choices:
+        return None
+    real = [choice for choice in choices if choice is not type(None)]
+    if len(real) == 1:
+        return convert(value, real[0], folder)  # says where in a list or a table the mistake is
+    for choice in real:
         try:
             return convert(value, choice, folder)
         except Mismatch:
@@ -263,9 +295,8 @@ def _convert_union(value: Any, choices: Sequence[Any], annotation: Any, folder: 
 
 
 def shown(value: Any) -> str:
-    """A value as an error shows it."""
-    text = repr(value)
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+    """A value as an error shows it, with its type."""
+    return f"{limits.shown(value)} ({type(value).__name__})"
 
 
 _NAMES: Mapping[Any, str] = {
@@ -274,7 +305,9 @@ _NAMES: Mapping[Any, str] = {
 
 
 def type_name(annotation: Any) -> str:
-    """A type in words: "a number", "a list of text", "the name of an embedder"."""
+    """A type in words, with its limits: "a number, at least 0", "a list, each text", "the name of a table [embedders.*]"."""
+    if get_origin(annotation) is Annotated:
+        return ", ".join([type_name(get_args(annotation)[0]), *map(str, reading.limits(annotation))])
     kind = kind_of(annotation)
     if kind is not None:
         return f"the name of a table [{_plural(kind)}.*]"
@@ -298,12 +331,14 @@ def _plural(kind: str) -> str:
     return KINDS[kind]
 
 
-def json_schema(annotation: Any) -> dict[str, Any]:
-    """The JSON Schema of a value of this type; a reference is the name of a table."""
+def json_schema(declared: Any) -> dict[str, Any]:
+    """The JSON Schema of a value of this type, with its limits and description; a reference is the name of a table."""
+    if get_origin(declared) is Annotated:
+        return _annotated_schema(declared)
     plain = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
-    if annotation in plain:
-        return {"type": plain[annotation]}
-    origin, inner = get_origin(annotation), get_args(annotation)
+    if declared in plain:
+        return {"type": plain[declared]}
+    origin, inner = get_origin(declared), get_args(declared)
     if origin is Literal:
         return {"enum": list(inner)}
     if origin in (Union, types.UnionType):
@@ -313,7 +348,23 @@ def json_schema(annotation: Any) -> dict[str, Any]:
         return {"type": "array", "items": json_schema(inner[0])}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": json_schema(inner[1])}
-    kind = kind_of(annotation)
+    kind = kind_of(declared)
     if kind is not None:
         return {"type": "string", "description": f"The name of a table of [{_plural(kind)}.*]."}
     return {}
+
+
+_SIZES: Mapping[str, str] = {"minLength": "string", "minItems": "array", "minProperties": "object"}
+
+
+def _annotated_schema(declared: Any) -> dict[str, Any]:
+    schema = json_schema(reading.bare_once(declared))
+    for limit in reading.limits(declared):
+        for keyword, value in limit.schema().items():
+            if keyword not in _SIZES or schema.get("type") in (None, _SIZES[keyword]):
+                schema[keyword] = value
+    text = reading.described(declared)
+    if text:
+        named = schema.get("description", "")
+        schema["description"] = f"{text}. {named}" if named else text
+    return schema

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING as NO_DEFAULT
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any
 
 from hookrag.config.builder import SINGULAR, Builder, index_folder, nearest
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config, find, load
-from hookrag.config.signature import Mismatch, convert
+from hookrag.config.signature import Mismatch, convert, parameters
 from hookrag.disk import generations
 from hookrag.errors import ConfigError
+from hookrag.filters import FieldType
+from hookrag.options import Above, AtLeast
+from hookrag.protocols import Generator, Retriever
 from hookrag.runtime.component import walk
 from hookrag.runtime.proxies import GeneratorProxy, MiddlewareProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS
 
-FieldType = Literal["keyword", "int", "float", "bool", "keywords"]
-T = TypeVar("T", bound="PipelineTable | IndexTable")
-
 
 @dataclass(frozen=True, slots=True)
 class PipelineTable:
-    """The keys of [pipelines.NAME]."""
+    """The keys of [pipelines.NAME], typed as a constructor's parameters are: a reference holds the name of a table."""
 
-    retriever: str
-    generator: str | None = None
-    k: int = 5
-    middleware: list[str] = field(default_factory=list)
-    timeout: float | None = None
-    threads: int = 16
-    outside: bool = False
+    retriever: Annotated[Retriever, "what finds the chunks"]
+    generator: Annotated[Generator | None, "what answers from them; without it the pipeline can only search"] = None
+    k: Annotated[int, AtLeast(1), "how many chunks are kept: those that are shown, or that an answer may rest on"] = 5
+    middleware: Annotated[list[str], "names of tables `[middleware.*]`; the first is the outermost"] = field(
+        default_factory=list
+    )
+    timeout: Annotated[float | None, Above(0, "seconds"), "seconds that one call may take"] = None
+    threads: Annotated[int, AtLeast(1), "threads of the pipeline, for retrievers that run at the same time"] = 16
+    outside: Annotated[
+        bool,
+        "whether what lies outside of the stores (on the web) may be found where there is a filter or a scope, which cannot be "
+        "checked on it",
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
 class IndexTable:
     """The keys of [index]: the folder of the journal and the stores, and the metadata that can be filtered on."""
 
-    path: Path = Path(".hookrag")
-    fields: dict[str, FieldType] = field(default_factory=dict)
+    path: Annotated[Path, "the folder of the journal, and of the stores that are kept on disk"] = Path(".hookrag")
+    fields: Annotated[dict[str, FieldType], "the metadata fields that can be filtered on, with their types"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +67,18 @@ class Parts:
     fields: Mapping[str, FieldType]
     outside: bool = False
 
-    def __post_init__(self) -> None:
-        for name, low in (("k", 1), ("threads", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                raise ConfigError([f"{name} must be a whole number of at least {low}, got {value!r}"])
-        if self.timeout is not None and not self.timeout > 0:
-            raise ConfigError([f"timeout must be above 0 seconds, got {self.timeout!r}"])
+
+def check_numbers(*, k: int, timeout: float | None, threads: int) -> None:
+    """Hold the numbers of a pipeline that is made in Python to what its table allows. Raises ConfigError."""
+    known = parameters(PipelineTable)
+    wrong = []
+    for key, value in (("k", k), ("timeout", timeout), ("threads", threads)):
+        try:
+            wrong += known[key].problems(convert(value, known[key].annotation, Path()))
+        except Mismatch as error:
+            wrong.append(f"{key} {error}")
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def read(source: str | Path | Mapping[str, Any] | None) -> Config:
@@ -85,16 +97,13 @@ def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str, ge
     builder.check_shape()
     index = index_table(builder)
     table = pipeline_table(builder, name)
-    builder.finish()
-    assert table is not None
     folder = index_folder(config)
-    builder.generation = generations.current(folder) if generation is None else generation
+    if builder.sound("index"):
+        builder.generation = generations.current(folder) if generation is None else generation
     named = _components(builder, name, table)
-    for kind, target in named:
-        builder.plan(kind, target)
-    builder.finish()
     built = [builder.component(kind, target) for kind, target in named]
     builder.finish()
+    read = PipelineTable(**table)
     retriever = next(proxy for proxy in built if isinstance(proxy, RetrieverProxy))
     generator = next((proxy for proxy in built if isinstance(proxy, GeneratorProxy)), None)
     middleware = tuple(proxy for proxy in built if isinstance(proxy, MiddlewareProxy))
@@ -102,13 +111,13 @@ def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str, ge
         retriever,
         generator,
         middleware,
-        table.k,
-        table.timeout,
-        table.threads,
+        read.k,
+        read.timeout,
+        read.threads,
         folder,
         builder.generation,
-        index.fields,
-        table.outside,
+        IndexTable(**index).fields,
+        read.outside,
     )
 
 
@@ -120,9 +129,6 @@ def stores(
     Raises ConfigError with every problem of them; where they are to be filled, also for one that can be in one place only.
     """
     builder = Builder(config, catalogue, shared, generation=generation, beside=beside)
-    for name in names:
-        builder.plan("store", name)
-    builder.finish()
     built = [builder.component("store", name) for name in names]
     builder.finish()
     return [store for store in built if isinstance(store, StoreProxy)]
@@ -137,11 +143,8 @@ def check(config: Config, catalogue: Catalogue) -> list[str]:
     if not names:
         builder.problem(["pipelines"], "there is no pipeline: add [pipelines.default] with a retriever and a generator")
     for name in names:
-        table = pipeline_table(builder, name)
-        if table is not None:
-            _components(builder, name, table)
+        _components(builder, name, pipeline_table(builder, name))
     builder.plan_all()
-    builder.finish()
     for kind in (kind for kind in KINDS if kind != "command"):
         for name in builder.names(kind):
             builder.component(kind, name)
@@ -201,29 +204,19 @@ def readers(config: Config, catalogue: Catalogue, shared: Shared) -> dict[str, R
     return found
 
 
-def index_table(builder: Builder) -> IndexTable:
-    """The [index] table; the defaults where there is none."""
-    table = builder.config.tables.get("index", {})
-    made = _table(builder, IndexTable, ["index"], table) if isinstance(table, Mapping) else None
-    return made if made is not None else IndexTable()
+def index_table(builder: Builder) -> dict[str, Any]:
+    """The values of the [index] table, those that can be read; what is wrong is noted."""
+    return _table(builder, IndexTable, ["index"], builder.config.tables.get("index", {}))
 
 
-def pipeline_table(builder: Builder, name: str) -> PipelineTable | None:
-    """The [pipelines.NAME] table; None, with the problems noted, where it cannot be read."""
+def pipeline_table(builder: Builder, name: str) -> dict[str, Any]:
+    """The values of the [pipelines.NAME] table, those that can be read; what is wrong is noted."""
     names = _pipelines(builder.config)
     if name not in names:
         listed = ", ".join(names) or "none"
         builder.problem(["pipelines"], f"no table [pipelines.{name}]{nearest(name, names)}; pipelines: {listed}")
-        return None
-    table = builder.config.tables["pipelines"][name]
-    made = _table(builder, PipelineTable, ["pipelines", name], table) if isinstance(table, Mapping) else None
-    if made is not None:
-        for key, low in (("k", 1), ("threads", 1)):
-            if getattr(made, key) < low:
-                builder.problem(["pipelines", name], f"{key} must be at least {low}, got {getattr(made, key)}", key)
-        if made.timeout is not None and made.timeout <= 0:
-            builder.problem(["pipelines", name], f"timeout must be above 0 seconds, got {made.timeout}", "timeout")
-    return made
+        return {}
+    return _table(builder, PipelineTable, ["pipelines", name], builder.config.tables["pipelines"][name])
 
 
 def _pipelines(config: Config) -> list[str]:
@@ -231,11 +224,10 @@ def _pipelines(config: Config) -> list[str]:
     return list(tables) if isinstance(tables, Mapping) else []
 
 
-def _components(builder: Builder, name: str, table: PipelineTable) -> list[tuple[str, str]]:
+def _components(builder: Builder, name: str, table: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The components that a pipeline names, those that exist; the others are noted."""
-    wanted = [("retriever", table.retriever, "retriever")]
-    wanted += [("generator", table.generator, "generator")] if table.generator is not None else []
-    wanted += [("middleware", one, "middleware") for one in table.middleware]
+    wanted = [(kind, table[kind], kind) for kind in ("retriever", "generator") if table.get(kind) is not None]
+    wanted += [("middleware", one, "middleware") for one in table.get("middleware", ())]
     found = []
     for kind, target, key in wanted:
         tables = builder.names(kind)
@@ -249,20 +241,8 @@ def _components(builder: Builder, name: str, table: PipelineTable) -> list[tuple
     return found
 
 
-def _table(builder: Builder, cls: type[T], place: Sequence[str], table: Mapping[str, Any]) -> T | None:
-    hints = get_type_hints(cls)
-    values, sound = {}, True
-    for key, value in table.items():
-        if key not in hints:
-            builder.problem(place, f"unknown key {key!r}{nearest(key, hints)}; known keys: {', '.join(hints)}", key)
-            continue
-        try:
-            values[key] = convert(value, hints[key], builder.config.folder)
-        except Mismatch as error:
-            sound = False
-            builder.problem(place, f"{key}{error.path} {error}", key)
-    for one in fields(cls):
-        if one.name not in table and one.default is NO_DEFAULT and one.default_factory is NO_DEFAULT:
-            sound = False
-            builder.problem(place, f"needs the key {one.name!r}")
-    return cls(**values) if sound else None
+def _table(builder: Builder, cls: type, place: Sequence[str], table: Any) -> dict[str, Any]:
+    if not isinstance(table, Mapping):
+        return {}  # noted by check_shape
+    values, references = builder.read(place, table, parameters(cls))
+    return {**values, **references}

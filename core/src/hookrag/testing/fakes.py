@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hookrag.filters import Filter, matches
+from hookrag.options import AtLeast, checked
 from hookrag.protocols import Chunker, Embedder, Emit
 from hookrag.values import (
     Answer,
@@ -45,9 +46,8 @@ _WORD = re.compile(r"\w+")
 class WordChunker:
     """Every `size` words are a chunk."""
 
-    def __init__(self, *, size: int = 20) -> None:
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
+    @checked
+    def __init__(self, *, size: Annotated[int, AtLeast(1), "words of a chunk"] = 20) -> None:
         self.size = size
 
     def chunk(self, documents: Sequence[Document], /) -> list[list[Chunk]]:
@@ -67,7 +67,13 @@ def word_hash(word: str, width: int) -> int:
 class HashEmbedder:
     """Counts hashed words: texts that share words are near each other. Gives dense, sparse and multi vectors."""
 
-    def __init__(self, *, width: int = 64, prefix: str = "") -> None:
+    @checked
+    def __init__(
+        self,
+        *,
+        width: Annotated[int, AtLeast(1), "numbers of a vector"] = 64,
+        prefix: Annotated[str, "put before each word"] = "",
+    ) -> None:
         self.width = width
         self.prefix = prefix
         self.outputs: Collection[Output] = frozenset({"dense", "sparse", "multi"})

@@ -22,6 +22,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from hookrag.config.signature import PROTOCOLS, kind_of, members, parameters
 from hookrag.errors import HookragError, PluginError
+from hookrag.options.reading import outside
 from hookrag.testing._kit import Check, Make, close, difference, fresh, opened, require, temporary_folder
 
 THREADS = 8
@@ -48,6 +49,7 @@ def general_checks(trial: Trial) -> tuple[Check, ...]:
         check_constructor_does_no_io,
         check_signature_is_a_schema,
         check_parameters_are_kept,
+        check_limits_are_kept_in_python,
         check_operations_name_their_options,
         check_repr_shows_no_secret,
         check_works_again_after_close,
@@ -109,8 +111,8 @@ def check_constructor_does_no_io(trial: Trial, make: Make) -> str | None:
         made = fresh(trial.kind, make, folder)  # modules that it imports are loaded now
     # Made again from what it keeps, because `make` itself may fill a store or write the sample of a reader.
     cls = type(made)
-    kept = {name: getattr(made, name, getattr(made, f"_{name}", _ABSENT)) for name in inspect.signature(cls).parameters}
-    if _ABSENT in kept.values():
+    kept = _kept(made)
+    if kept is None:
         return "it does not keep its parameters, which another check reports"
     seconds = []
     for _ in range(3):
@@ -126,6 +128,13 @@ def check_constructor_does_no_io(trial: Trial, make: Make) -> str | None:
     seconds_text = f"{min(seconds):.1f} s of processor time"
     require(False, made, f"takes {seconds_text} in its constructor", "load models in open(self)")
     return None
+
+
+def _kept(component: Any) -> dict[str, Any] | None:
+    """What its constructor was given; None where it does not keep all of it."""
+    names = inspect.signature(type(component)).parameters
+    kept = {name: getattr(component, name, getattr(component, f"_{name}", _ABSENT)) for name in names}
+    return None if any(value is _ABSENT for value in kept.values()) else kept
 
 
 def check_signature_is_a_schema(trial: Trial, make: Make) -> str | None:
@@ -182,6 +191,38 @@ def check_parameters_are_kept(trial: Trial, make: Make) -> str | None:
             f"does not keep its parameter {name!r}",
             f"write `self.{name} = {name}` in __init__, so that pipelines and index cards can read it",
         )
+    return None
+
+
+def check_limits_are_kept_in_python(trial: Trial, make: Make) -> str | None:
+    """A value just outside of a limit in the constructor's types is refused in Python too, and no default is outside."""
+    with temporary_folder() as folder:
+        component = fresh(trial.kind, make, folder)
+    cls, kept = type(component), _kept(component)
+    try:
+        limited = {name: parameter for name, parameter in parameters(cls).items() if parameter.limits}
+    except PluginError:
+        return "its constructor is no schema, which another check reports"
+    if kept is None:
+        return "it does not keep its parameters, which another check reports"
+    for name, parameter in limited.items():
+        wrong = [] if parameter.required else parameter.problems(parameter.default)
+        require(not wrong, cls, f"has a default that its own type refuses: {wrong}", "change one of them")
+        for value in outside(parameter.declared):
+            try:
+                cls(**{**kept, name: value})
+            except ValueError as error:
+                said = str(error)
+            else:
+                said = ""
+            require(
+                name in said,
+                cls,
+                f"takes {name} = {value!r}, though its type says {parameter.limits}"
+                if not said
+                else f"refuses {name} = {value!r} without naming it: {said}",
+                "decorate the constructor with hookrag.checked",
+            )
     return None
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Annotated
 
-from hookrag import Hit, Query, Ranking, Retriever, ScoreKind, best, note
+from hookrag import Above, AtLeast, Hit, NotEmpty, Query, Ranking, Retriever, ScoreKind, best, checked, note
 
 
 class Recency:
@@ -16,17 +17,16 @@ class Recency:
     tests and for asking as of another day.
     """
 
+    @checked
     def __init__(
         self,
         *,
-        retriever: Retriever,
-        field: str = "date",
-        half_life: float = 365.0,
-        depth: int = 100,
-        today: str | None = None,
+        retriever: Annotated[Retriever, "finds the candidates"],
+        field: Annotated[str, NotEmpty(), "the metadata field with an ISO date"] = "date",
+        half_life: Annotated[float, Above(0, "days"), "days after which a hit counts half"] = 365.0,
+        depth: Annotated[int, AtLeast(1), "candidates; as many as are wanted, if that is more"] = 100,
+        today: Annotated[str | None, "an ISO date to ask as of; without it, the day of the question"] = None,
     ) -> None:
-        if half_life <= 0:
-            raise ValueError(f"half_life must be above 0 days, got {half_life}")
         self.retriever = retriever
         self.field = field
         self.half_life = half_life

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from hookrag import Chunk, Chunker, Document, chunk_of
+from hookrag import AtLeast, Chunk, Chunker, Document, checked, chunk_of
 
 from hookrag_chunking.spans import WordSpans, packed, windows
+
+Keep: TypeAlias = Annotated[
+    Literal["children", "parents"],
+    "what this one gives: the children, which name the parent they lie in, or the parents",
+]
 
 
 class Words:
@@ -15,9 +20,14 @@ class Words:
 
     version = 1
 
-    def __init__(self, *, size: int = 200, overlap: int = 40) -> None:
-        _check_size("size", size)
-        if not 0 <= overlap < size:
+    @checked
+    def __init__(
+        self,
+        *,
+        size: Annotated[int, AtLeast(1), "words in a chunk"] = 200,
+        overlap: Annotated[int, AtLeast(0), "words that a chunk repeats from the one before; fewer than `size`"] = 40,
+    ) -> None:
+        if overlap >= size:
             raise ValueError(f"overlap must be in [0, size), which is [0, {size}), got {overlap}")
         self.size = size
         self.overlap = overlap
@@ -37,10 +47,19 @@ class Sentences:
 
     version = 1
 
-    def __init__(self, *, size: int = 200, overlap: int = 1) -> None:
-        _check_size("size", size)
-        if overlap < 0:
-            raise ValueError(f"overlap must be 0 sentences or more, got {overlap}")
+    @checked
+    def __init__(
+        self,
+        *,
+        size: Annotated[
+            int, AtLeast(1), "most words in a chunk of whole sentences; a longer sentence is cut between words"
+        ] = 200,
+        overlap: Annotated[
+            int,
+            AtLeast(0),
+            "sentences that a chunk repeats from the one before, as far as there is room for a new one",
+        ] = 1,
+    ) -> None:
         self.size = size
         self.overlap = overlap
 
@@ -68,9 +87,15 @@ class ParentChild:
 
     version = 1
 
-    def __init__(self, *, keep: Literal["children", "parents"], size: int = 400, child_size: int = 100) -> None:
-        _check_size("size", size)
-        if not 1 <= child_size <= size:
+    @checked
+    def __init__(
+        self,
+        *,
+        keep: Keep,
+        size: Annotated[int, AtLeast(1), "words in a parent"] = 400,
+        child_size: Annotated[int, AtLeast(1), "words in a child; at most `size`"] = 100,
+    ) -> None:
+        if child_size > size:
             raise ValueError(f"child_size must be in [1, size], which is [1, {size}], got {child_size}")
         self.keep = keep
         self.size = size
@@ -102,7 +127,14 @@ class Nested:
 
     version = 1
 
-    def __init__(self, *, keep: Literal["children", "parents"], parent: Chunker, child: Chunker) -> None:
+    @checked
+    def __init__(
+        self,
+        *,
+        keep: Keep,
+        parent: Annotated[Chunker, "cuts the documents"],
+        child: Annotated[Chunker, "cuts each parent, as if it were a document with the parent's context for its title"],
+    ) -> None:
         self.keep = keep
         self.parent = parent
         self.child = child
@@ -127,11 +159,6 @@ class Nested:
                 child = chunk_of(document, start, end, context=it.context, level="child", parent=parent.id)
                 found.setdefault(child.id, child)  # where parents overlap, both may have it
         return sorted(found.values(), key=lambda child: child.start)
-
-
-def _check_size(name: str, size: int) -> None:
-    if size < 1:
-        raise ValueError(f"{name} must be 1 word or more, got {size}")
 
 
 def _whole(document: Document) -> list[Chunk]:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated, TypeAlias
 
-from hookrag import Chunk, Document, TokenizingEmbedder
+from hookrag import AtLeast, Between, Chunk, Document, TokenizingEmbedder, checked
 
 from hookrag_chunking.cutting import Part, cut, whole
 from hookrag_chunking.markdown import outline
 from hookrag_chunking.recursive import levels_of
 from hookrag_chunking.rulers import UnitName, ruler
+
+Separators: TypeAlias = Annotated[list[str], "the coarsest first; these four names, or any text as it stands"]
+Units: TypeAlias = Annotated[UnitName, "what `size` and `overlap` count"]
+Size: TypeAlias = Annotated[
+    int | None,
+    AtLeast(1),
+    "units in a chunk; without it 200 words, 1000 characters, or the embedder's window in tokens",
+]
+Counted: TypeAlias = Annotated[TokenizingEmbedder | None, 'whose tokens are counted; with `units = "tokens"` only']
 
 
 class FixedCharacters:
@@ -21,7 +31,15 @@ class FixedCharacters:
 
     version = 1
 
-    def __init__(self, *, size: int = 1000, overlap: int = 200) -> None:
+    @checked
+    def __init__(
+        self,
+        *,
+        size: Annotated[int, AtLeast(1), "characters (code points) in a chunk"] = 1000,
+        overlap: Annotated[
+            int, AtLeast(0), "most characters that a chunk repeats from the one before; fewer than `size`"
+        ] = 200,
+    ) -> None:
         self.size = size
         self.overlap = overlap
         self._ruler = ruler("characters", size, overlap, None)
@@ -39,7 +57,14 @@ class FixedTokens:
 
     version = 1
 
-    def __init__(self, *, embedder: TokenizingEmbedder, size: int | None = None, overlap: int = 0) -> None:
+    @checked
+    def __init__(
+        self,
+        *,
+        embedder: Annotated[TokenizingEmbedder, "one that offers its tokenizer (`hookrag.TokenizingEmbedder`)"],
+        size: Annotated[int | None, AtLeast(1), "tokens in a chunk; without it, as many as the embedder reads"] = None,
+        overlap: Annotated[int, AtLeast(0), "tokens that a chunk repeats from the one before"] = 0,
+    ) -> None:
         self.embedder = embedder
         self.size = size
         self.overlap = overlap
@@ -60,14 +85,15 @@ class Recursive:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        separators: list[str] = ["paragraph", "line", "sentence", "word"],  # noqa: B006  # never changed
-        units: UnitName = "words",
-        size: int | None = None,
-        overlap: int = 0,
-        embedder: TokenizingEmbedder | None = None,
+        separators: Separators = ["paragraph", "line", "sentence", "word"],  # noqa: B006  # never changed
+        units: Units = "words",
+        size: Size = None,
+        overlap: Annotated[int, AtLeast(0), "units that a chunk may repeat from the one before; fewer than `size`"] = 0,
+        embedder: Counted = None,
     ) -> None:
         if not separators or "" in separators:
             raise ValueError(
@@ -96,17 +122,18 @@ class Sections:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        depth: int = 6,
-        units: UnitName = "words",
-        size: int | None = None,
-        overlap: int = 0,
-        embedder: TokenizingEmbedder | None = None,
+        depth: Annotated[int, Between(1, 6), "headings deeper than this do not cut"] = 6,
+        units: Units = "words",
+        size: Size = None,
+        overlap: Annotated[
+            int, AtLeast(0), "units that a chunk may repeat from the one before in its section; fewer than `size`"
+        ] = 0,
+        embedder: Counted = None,
     ) -> None:
-        if not 1 <= depth <= 6:
-            raise ValueError(f"depth must be a level of headings in [1, 6], got {depth}")
         self.depth = depth
         self.units = units
         self.size = size

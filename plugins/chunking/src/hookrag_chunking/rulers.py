@@ -191,14 +191,10 @@ def _halved(draft: Draft, *, tear: bool) -> list[Draft]:
 
 def ruler(units: UnitName, size: int | None, overlap: int, embedder: TokenizingEmbedder | None) -> Callable[[], Ruler]:
     """Makes the ruler of each call. Raises ValueError where the options do not go together."""
-    if size is not None and size < 1:
-        raise ValueError(f"size must be 1 or more, got {size}")
     if units != "tokens" and embedder is not None:
         raise ValueError(f'embedder is for units = "tokens", got units = "{units}"')
     most = SIZES.get(units) if size is None else size
-    if most is None and overlap < 0:
-        raise ValueError(f"overlap must be 0 tokens or more, got {overlap}")
-    if most is not None and not 0 <= overlap < most:
+    if most is not None and overlap >= most:
         raise ValueError(f"overlap must be in [0, size), which is [0, {most}), got {overlap}")
     if units == "tokens":
         if embedder is None:

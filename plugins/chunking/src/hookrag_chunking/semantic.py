@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
+from typing import Annotated
 
 import numpy as np
-from hookrag import Chunk, Document, Embedder, chunk_of
+from hookrag import AtLeast, Chunk, Document, Embedder, checked, chunk_of
 from numpy.typing import NDArray
 
 from hookrag_chunking.breakpoints import AMOUNTS, ThresholdName, breakpoints, distances
@@ -26,23 +27,24 @@ class Semantic:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        embedder: Embedder,
-        threshold: ThresholdName = "percentile",
-        amount: float | None = None,
-        buffer: int = 1,
-        min_size: int = 0,
-        size: int = 400,
+        embedder: Annotated[Embedder, "gives the vectors of sentences"],
+        threshold: Annotated[ThresholdName, "how the distance at which to cut is found in a document"] = "percentile",
+        amount: Annotated[
+            float | None, "of the threshold; without it 95, 3, 1.5 and 95 for the four thresholds in their order"
+        ] = None,
+        buffer: Annotated[int, AtLeast(0), "sentences on either side that are embedded with each"] = 1,
+        min_size: Annotated[
+            int, AtLeast(0), "a chunk of fewer words is joined with a neighbour where both fit into `size`"
+        ] = 0,
+        size: Annotated[int, AtLeast(1), "most words in a chunk; a longer one is cut between sentences"] = 400,
     ) -> None:
         if amount is not None and threshold in ("percentile", "gradient") and not 0 <= amount <= 100:
             raise ValueError(f'amount must be in [0, 100] for threshold = "{threshold}", got {amount}')
-        if buffer < 0:
-            raise ValueError(f"buffer must be 0 sentences or more, got {buffer}")
-        if size < 1:
-            raise ValueError(f"size must be 1 word or more, got {size}")
-        if not 0 <= min_size <= size:
+        if min_size > size:
             raise ValueError(f"min_size must be in [0, size], which is [0, {size}], got {min_size}")
         if "dense" not in embedder.outputs:
             given = ", ".join(sorted(embedder.outputs))

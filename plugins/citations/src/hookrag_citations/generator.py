@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from hookrag import (
     LLM,
     Answer,
+    AtLeast,
     Chunk,
     Citation,
     Completion,
@@ -18,6 +20,7 @@ from hookrag import (
     Message,
     Query,
     Ranking,
+    checked,
     explaining,
     note,
 )
@@ -93,13 +96,19 @@ class Cited:
 
     version = 1
 
+    @checked
     def __init__(
-        self, *, llm: LLM, max_tokens: int = 400, context_tokens: int | None = None, instructions: str | None = None
+        self,
+        *,
+        llm: Annotated[LLM, "the language model that answers"],
+        max_tokens: Annotated[int, AtLeast(1), "the most tokens that an answer has"] = 400,
+        context_tokens: Annotated[
+            int | None, AtLeast(1), "the most tokens of passages in a prompt; without it, what the window leaves"
+        ] = None,
+        instructions: Annotated[
+            str | None, "the first part of the system message; without it, how to answer and when to decline"
+        ] = None,
     ) -> None:
-        if max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, got {max_tokens}")
-        if context_tokens is not None and context_tokens < 1:
-            raise ValueError(f"context_tokens must be at least 1, got {context_tokens}")
         self.llm = llm
         self.max_tokens = max_tokens
         self.context_tokens = context_tokens

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from hookrag import Ranking, Role, ScoreKind, best, note
-from hookrag_transformers.backends import BackendChoice, Dtype, Place, Wanted, load, place_of
+from hookrag import AtLeast, Ranking, Role, ScoreKind, best, checked, note
+from hookrag_transformers.backends import (
+    BackendOption,
+    BatchTokens,
+    DeviceOption,
+    DtypeOption,
+    Place,
+    Threads,
+    Wanted,
+    load,
+    place_of,
+)
 from hookrag_transformers.checkpoint import checkpoint_of, tokenizer_of
 from hookrag_transformers.models import Model, ModelError, locate
 from hookrag_transformers.runtime import Runs
@@ -29,20 +40,22 @@ class CrossEncoder:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        model: str | Path = "ms-marco-MiniLM-L-12-v2",
-        max_tokens: int = 512,
-        backend: BackendChoice = "auto",
-        device: str = "auto",
-        dtype: Dtype = "float32",
-        batch_tokens: int | None = None,
-        threads: int | None = None,
+        model: Annotated[
+            str | Path,
+            "a name that `hookrag models list` shows, `owner/name` at Hugging Face, or a folder; a sequence classifier of "
+            "one label",
+        ] = "ms-marco-MiniLM-L-12-v2",
+        max_tokens: Annotated[int, AtLeast(1), "of query and passage together; the passage is cut"] = 512,
+        backend: BackendOption = "auto",
+        device: DeviceOption = "auto",
+        dtype: DtypeOption = "float32",
+        batch_tokens: BatchTokens = None,
+        threads: Threads = None,
     ) -> None:
-        for name, value in (("max_tokens", max_tokens), ("batch_tokens", batch_tokens)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         self._wanted = Wanted(backend, device, dtype, threads)
         self._model = model
         self._max_tokens = max_tokens

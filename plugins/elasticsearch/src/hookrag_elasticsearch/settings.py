@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from hookrag import Embedder, Output
+from hookrag import Embedder, Matching, Output
 
-_INDEX = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
+IndexName: TypeAlias = Annotated[
+    str,
+    Matching(
+        r"[a-z0-9][a-z0-9._-]{0,199}",
+        "up to 200 lower-case letters, digits, dots, underscores and hyphens and begin with a letter or digit",
+    ),
+    "an alias; the rows are in `INDEX_gGENERATION`",
+]
 
 
 def check_url(url: str) -> None:
@@ -29,15 +34,6 @@ def check_url(url: str) -> None:
         raise ValueError(f"url must be http://host:port or https://host:port, got {url!r}")
 
 
-def check_index(index: str) -> None:
-    """ValueError where the server would not take the name."""
-    if not _INDEX.fullmatch(index):
-        raise ValueError(
-            "index must be up to 200 lower-case letters, digits, dots, underscores and hyphens and begin with a letter or "
-            f"digit, got {index!r}"
-        )
-
-
 def check_credentials(
     url: str, username_env: str | None, password_env: str | None, api_key_env: str | None, ca_file: object
 ) -> None:
@@ -48,18 +44,6 @@ def check_credentials(
         raise ValueError("got a password and an API key, expected one kind of credentials")
     if ca_file is not None and not url.startswith("https://"):
         raise ValueError(f"ca_file is for https, got the url {url!r}: write https, or leave ca_file out")
-
-
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """ValueError where the value is not in [low, high]."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
-
-
-def check_timeout(timeout: float) -> None:
-    """ValueError where it is no length of time."""
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def embedders_of(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from hookrag import (
+    Above,
+    Between,
     Card,
     Chunker,
     Embedder,
     Filter,
+    Finite,
     Hit,
     HookragError,
     ItemRejected,
@@ -20,6 +23,7 @@ from hookrag import (
     RowKey,
     ScoreKind,
     SparseRows,
+    checked,
     note,
 )
 from numpy.typing import NDArray
@@ -39,10 +43,8 @@ from hookrag_elasticsearch.rows import (
     weights_of,
 )
 from hookrag_elasticsearch.settings import (
-    check_between,
+    IndexName,
     check_credentials,
-    check_index,
-    check_timeout,
     check_url,
     embedders_of,
 )
@@ -69,47 +71,56 @@ class Elasticsearch:
     version = 1
     fenced = True
 
+    @checked
     def __init__(
         self,
         *,
-        chunker: Chunker,
-        embedder: Embedder | None = None,
-        outputs: list[Literal["dense", "sparse"]] | None = None,
-        url: str = "http://localhost:9200",
-        index: str = "hookrag",
-        generation: int | None = None,
-        username_env: str | None = None,
-        password_env: str | None = None,
-        api_key_env: str | None = None,
-        ca_file: Path | None = None,
-        analyzer: str = "english",
-        k1: float = 0.9,
-        b: float = 0.4,
-        metric: schema.Metric = "COSINE",
-        dense_index: schema.DenseIndex = "hnsw",
-        m: int = 16,
-        ef_construction: int = 100,
-        num_candidates: int = 100,
-        shards: int = 1,
-        replicas: int | None = None,
-        timeout: float = 60.0,
+        chunker: Annotated[Chunker, "cuts the documents"],
+        embedder: Annotated[Embedder | None, "its dense and sparse vectors are kept; without it, words alone"] = None,
+        outputs: Annotated[
+            list[Literal["dense", "sparse"]] | None,
+            "which of the embedder's vectors are kept; without it, all that can be",
+        ] = None,
+        url: Annotated[str, "the server, with its port"] = "http://localhost:9200",
+        index: IndexName = "hookrag",
+        generation: Annotated[int | None, Between(1, 10**9), "filled in by `hookrag reindex`"] = None,
+        username_env: Annotated[str | None, "the environment variable with the user's name"] = None,
+        password_env: Annotated[str | None, "the environment variable with the password"] = None,
+        api_key_env: Annotated[str | None, "the environment variable with an API key, instead of a password"] = None,
+        ca_file: Annotated[
+            Path | None, "the certificate of the authority that a server with https is trusted by"
+        ] = None,
+        analyzer: Annotated[
+            str, "one of the server's, or one that an index template defines; changing it means indexing again"
+        ] = "english",
+        k1: Annotated[
+            float, Between(0, 1_000), "of BM25; changing it needs the index closed for a moment, and the error says how"
+        ] = 0.9,
+        b: Annotated[float, Between(0, 1), "of BM25; as `k1`"] = 0.4,
+        metric: Annotated[schema.Metric, "scores are cosines in [-1, 1], or inner products"] = "COSINE",
+        dense_index: Annotated[
+            schema.DenseIndex,
+            "`flat` is exact, `hnsw` a graph; `int8_hnsw` and `bbq_hnsw` need less memory and approximate the scores too",
+        ] = "hnsw",
+        m: Annotated[int, Between(2, 512), "of the graph: neighbours of a row"] = 16,
+        ef_construction: Annotated[
+            int, Between(1, 3_200), "of the graph: rows that are looked at while it is built"
+        ] = 100,
+        num_candidates: Annotated[
+            int, Between(1, PAGE), "rows that a search in the graph looks at; at least 2 k; may change at any time"
+        ] = 100,
+        shards: Annotated[int, Between(1, 1_024), "of a new index"] = 1,
+        replicas: Annotated[
+            int | None,
+            Between(0, 100),
+            "of a new index; without it there is one as soon as there is a second node",
+        ] = None,
+        timeout: Annotated[
+            float, Finite(), Above(0, "seconds"), "seconds that a call may take; longer is a transient error"
+        ] = 60.0,
     ) -> None:
         check_url(url)
-        check_index(index)
         check_credentials(url, username_env, password_env, api_key_env, ca_file)
-        check_between("generation", 1 if generation is None else generation, 1, 10**9)
-        check_between("k1", k1, 0, 1_000)
-        check_between("b", b, 0, 1)
-        check_between("m", m, 2, 512)
-        check_between("ef_construction", ef_construction, 1, 3_200)
-        check_between("num_candidates", num_candidates, 1, PAGE)
-        check_between("shards", shards, 1, 1_024)
-        check_between("replicas", 0 if replicas is None else replicas, 0, 100)
-        check_timeout(timeout)
-        if metric not in ("COSINE", "IP"):
-            raise ValueError(f"metric must be COSINE or IP, got {metric!r}")
-        if dense_index not in ("hnsw", "int8_hnsw", "bbq_hnsw", "flat"):
-            raise ValueError(f"dense_index must be hnsw, int8_hnsw, bbq_hnsw or flat, got {dense_index!r}")
         self.chunker = chunker
         self.embedder = embedder
         self.outputs = outputs

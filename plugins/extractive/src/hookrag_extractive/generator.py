@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from typing import Annotated
 
-from hookrag import Answer, Chunk, Citation, Emit, Event, Hit, HookragError, Ranking, Reranker, best, note
+from hookrag import (
+    Answer,
+    AtLeast,
+    Chunk,
+    Citation,
+    Emit,
+    Event,
+    Finite,
+    Hit,
+    HookragError,
+    Ranking,
+    Reranker,
+    best,
+    checked,
+    note,
+)
 
 from hookrag_extractive.choosing import choose
 from hookrag_extractive.passages import Passage, passages
@@ -20,19 +35,20 @@ class Extractive:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        reranker: Reranker,
-        sentences: int = 2,
-        threshold: float = 0.0,
-        kind: str = "logit",
-        unknown: str = "I don't know: nothing in the sources answers this.",
+        reranker: Annotated[Reranker, "scores each sentence of the hits, with the context of its chunk"],
+        sentences: Annotated[int, AtLeast(1), "the most sentences that an answer quotes"] = 2,
+        threshold: Annotated[float, Finite(), "the score below which a sentence answers nothing"] = 0.0,
+        kind: Annotated[
+            str, "the kind of score that the threshold is for; a reranker with another kind is refused"
+        ] = "logit",
+        unknown: Annotated[
+            str, "what it says when no sentence reaches the threshold"
+        ] = "I don't know: nothing in the sources answers this.",
     ) -> None:
-        if sentences < 1:
-            raise ValueError(f"sentences must be 1 or more, got {sentences}")
-        if not isfinite(threshold):
-            raise ValueError(f"threshold must be a finite number, got {threshold}")
         self.reranker = reranker
         self.sentences = sentences
         self.threshold = threshold

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from hookrag import Card, Chunker, Embedder, Filter, Hit, HookragError, Row, RowKey, ScoreKind
+from hookrag import Between, Card, Chunker, Embedder, Filter, Hit, HookragError, Row, RowKey, ScoreKind, checked
 from hookrag_segments.index import Index
 from numpy.typing import NDArray
 
@@ -33,25 +33,26 @@ class Faiss:
     version = 1
     fenced = True  # there is no server that a late write could reach
 
+    @checked
     def __init__(
         self,
         *,
-        chunker: Chunker,
-        embedder: Embedder,
-        path: Path,
-        metric: Metric = "COSINE",
-        index: Literal["FLAT", "HNSW"] = "HNSW",
-        m: int = 16,
-        ef_construction: int = 200,
-        ef: int = 64,
+        chunker: Annotated[Chunker, "cuts the documents"],
+        embedder: Annotated[Embedder, "gives the dense vectors that are kept"],
+        path: Annotated[Path, "a folder that belongs to this store"],
+        metric: Annotated[
+            Metric,
+            "`IP` is the inner product, and of `L2` scores are negated squared distances; another one means indexing again",
+        ] = "COSINE",
+        index: Annotated[Literal["FLAT", "HNSW"], "`FLAT` compares every vector, always"] = "HNSW",
+        m: Annotated[int, Between(2, 2_048), "neighbours of a row in the graphs that are built from now on"] = 16,
+        ef_construction: Annotated[int, Between(8, 32_768), "rows that are looked at while they are built"] = 200,
+        ef: Annotated[
+            int,
+            Between(1, 32_768),
+            "rows that a search looks at in each graph, at least 2 k; may be changed at any time",
+        ] = 64,
     ) -> None:
-        if metric not in KINDS:
-            raise ValueError(f"metric must be COSINE, IP or L2, got {metric!r}")
-        if index not in ("FLAT", "HNSW"):
-            raise ValueError(f"index must be FLAT or HNSW, got {index!r}")
-        _check_range("m", m, 2, 2048)
-        _check_range("ef_construction", ef_construction, 8, 32_768)
-        _check_range("ef", ef, 1, 32_768)
         if "dense" not in embedder.outputs:
             given = ", ".join(sorted(embedder.outputs))
             raise ValueError(
@@ -134,8 +135,3 @@ class Faiss:
             if reason := wrong(query, self.metric):
                 raise HookragError(f"{self.path}: query vector {number} {reason}")
         return view.search(queries, k, where, self.ef if self.index == "HNSW" else None)
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")

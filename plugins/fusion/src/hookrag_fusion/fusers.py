@@ -7,23 +7,35 @@ its text is the first leg's. A hit's parts say what every leg that has it said, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
+from typing import Annotated, TypeAlias
 
-from hookrag import Hit, HookragError, Part, Ranking, ScoreKind, best
+from hookrag import AtLeast, Finite, Hit, HookragError, Part, Ranking, ScoreKind, best, checked
 
 from hookrag_fusion.scoring import distribution_based, min_max, reciprocal_ranks, times_lists, weighted, z_scores
 
 Legs = Sequence[Sequence[Ranking]]
 Scoring = Callable[[Sequence[Ranking], Sequence[float]], Mapping[str, float]]
+Weights: TypeAlias = Annotated[
+    list[Annotated[float, Finite(), AtLeast(0)]] | None,
+    "one number for each retriever, in their order, not all 0; used as they are, and 1 for each unless given",
+]
 Lists = tuple[list[dict[str, float]], list[float]]
 
 
 class RRF:
     """Adds reciprocal ranks, weight / (k + rank): needs no scores that compare."""
 
-    def __init__(self, *, k: int = 60, weights: list[float] | None = None) -> None:
-        if k < 0:
-            raise ValueError(f"k must be 0 or more, got {k}")
+    @checked
+    def __init__(
+        self,
+        *,
+        k: Annotated[
+            int,
+            AtLeast(0),
+            "how much the first ranks count for more than the later ones: less with a larger k",
+        ] = 60,
+        weights: Weights = None,
+    ) -> None:
         _check(weights)
         self.k = k
         self.weights = weights
@@ -35,7 +47,8 @@ class RRF:
 class MinMax:
     """Adds scores brought to [0, 1] in each leg. A chunk that a leg does not have gets 0 there."""
 
-    def __init__(self, *, weights: list[float] | None = None) -> None:
+    @checked
+    def __init__(self, *, weights: Weights = None) -> None:
         _check(weights)
         self.weights = weights
 
@@ -46,7 +59,8 @@ class MinMax:
 class ZScore:
     """Adds standard scores. A chunk that a leg does not have gets the leg's lowest: 0 would make it an average hit."""
 
-    def __init__(self, *, weights: list[float] | None = None) -> None:
+    @checked
+    def __init__(self, *, weights: Weights = None) -> None:
         _check(weights)
         self.weights = weights
 
@@ -57,7 +71,8 @@ class ZScore:
 class DBSF:
     """Adds scores brought to mean +- 3 standard deviations in each leg. A chunk that a leg lacks gets 0 there."""
 
-    def __init__(self, *, weights: list[float] | None = None) -> None:
+    @checked
+    def __init__(self, *, weights: Weights = None) -> None:
         _check(weights)
         self.weights = weights
 
@@ -71,7 +86,8 @@ class CombSum:
     A chunk that a leg does not have gets 0 there, or the leg's lowest score where that is negative.
     """
 
-    def __init__(self, *, weights: list[float] | None = None) -> None:
+    @checked
+    def __init__(self, *, weights: Weights = None) -> None:
         _check(weights)
         self.weights = weights
 
@@ -82,7 +98,8 @@ class CombSum:
 class CombMNZ:
     """Adds raw scores as CombSum does, times the number of legs that have the chunk; no score may be negative."""
 
-    def __init__(self, *, weights: list[float] | None = None) -> None:
+    @checked
+    def __init__(self, *, weights: Weights = None) -> None:
         _check(weights)
         self.weights = weights
 
@@ -91,12 +108,7 @@ class CombMNZ:
 
 
 def _check(weights: list[float] | None) -> None:
-    if weights is None:
-        return
-    for weight in weights:
-        if not isfinite(weight) or weight < 0:
-            raise ValueError(f"weights must be finite and not negative, got {weight}")
-    if not any(weights):
+    if weights is not None and not any(weights):
         raise ValueError(f"weights must not all be 0, got {weights}")
 
 

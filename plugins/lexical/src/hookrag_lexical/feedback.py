@@ -44,13 +44,3 @@ class Rm3:
         for term, weight in best.items():
             weights[term] = weights.get(term, 0.0) + (1 - self.original_weight) * weight / total
         return {term: weight for term, weight in weights.items() if weight > 0}
-
-
-def rm3(documents: int, terms: int, original_weight: float) -> Rm3:
-    """The model of a configuration. Raises ValueError for a number that it cannot have."""
-    for name, value in (("feedback_documents", documents), ("feedback_terms", terms)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    if not 0 <= original_weight <= 1:
-        raise ValueError(f"original_weight must be in [0, 1], got {original_weight}")
-    return Rm3(documents, terms, original_weight)

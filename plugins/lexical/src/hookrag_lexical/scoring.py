@@ -115,8 +115,6 @@ class Formula:
 
 def formula(method: Method, k1: float, delta: float | None, norms: Norms, fields: tuple[Field, ...]) -> Formula:
     """The formula of a configuration. Raises ValueError for a number that it cannot have."""
-    if not 0 <= k1 < float("inf"):
-        raise ValueError(f"k1 must be a number from 0, got {k1}")
     if delta is not None and method not in DELTA:
         raise ValueError(f"delta has no meaning for method = {method!r}: leave it out, or choose {', '.join(DELTA)}")
     least = 1.0 if method == "tf-idf" else 0.0  # the logarithm of a logarithm

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from hookrag import (
+    AtLeast,
+    Between,
     Card,
     Chunk,
     Chunker,
     Embedder,
     Filter,
+    Finite,
     Hit,
     HookragError,
     Row,
     RowKey,
     ScoreKind,
     SparseRows,
+    checked,
 )
 from hookrag_segments.index import Index
 
 from hookrag_lexical import analysis
 from hookrag_lexical.analysis import AnalyzerName
 from hookrag_lexical.content import Terms
-from hookrag_lexical.feedback import rm3
+from hookrag_lexical.feedback import Rm3
 from hookrag_lexical.fields import fields_of
 from hookrag_lexical.questions import boosted, plain
 from hookrag_lexical.scoring import Method, Norms, formula
 
 K1 = 0.9
 B = 0.4
-FEEDBACK = rm3(documents=10, terms=10, original_weight=0.5)
+FEEDBACK = Rm3(documents=10, terms=10, original_weight=0.5)
 KINDS = {"lucene": "bm25", "robertson": "bm25-robertson", "atire": "bm25-atire"}
 
 
@@ -55,25 +59,43 @@ class Lexical:
     version = 1
     fenced = True  # there is no server that a late write could reach
 
+    @checked
     def __init__(
         self,
         *,
-        chunker: Chunker,
-        embedder: Embedder | None = None,
-        path: Path,
-        method: Method = "lucene",
-        k1: float = K1,
-        b: float | dict[str, float] = B,
-        delta: float | None = None,
-        norms: Norms = "exact",
-        analyzer: AnalyzerName | list[str] = "lucene-english",
-        fields: dict[str, float] | None = None,
-        boosts: bool = False,
-        feedback: Literal["none", "rm3"] = "none",
-        feedback_documents: int = FEEDBACK.documents,
-        feedback_terms: int = FEEDBACK.terms,
-        original_weight: float = FEEDBACK.original_weight,
-        cache_mb: int = 64,
+        chunker: Annotated[Chunker, "cuts the documents"],
+        embedder: Annotated[Embedder | None, 'its sparse vectors are kept, for a retriever `use = "sparse"`'] = None,
+        path: Annotated[Path, "a folder that belongs to this store"],
+        method: Annotated[Method, "the formula"] = "lucene",
+        k1: Annotated[float, Finite(), AtLeast(0), "how soon more occurrences of a word count no more"] = K1,
+        b: Annotated[
+            Annotated[float, Between(0, 1)] | dict[str, Annotated[float, Between(0, 1)]],
+            "how far the length of a row matters; with `fields` it may be a table with a number for each",
+        ] = B,
+        delta: Annotated[float | None, "for `bm25+`, `bm25l` and `tf-idf` only; without it, that of the method"] = None,
+        norms: Annotated[
+            Norms,
+            "`lucene`: lengths as Lucene's one byte has them, for parity with Lucene, Elasticsearch and published figures",
+        ] = "exact",
+        analyzer: Annotated[
+            AnalyzerName | list[str], "a name or a list of steps; another one means making the index anew"
+        ] = "lucene-english",
+        fields: Annotated[
+            dict[str, Annotated[float, Finite(), AtLeast(0)]] | None,
+            "`{ text = 1.0, title = 2.0 }`: weights by field (BM25F); another set of fields means making the index anew",
+        ] = None,
+        boosts: Annotated[bool, "a question may say `heart^2.5 attack`"] = False,
+        feedback: Annotated[Literal["none", "rm3"], "`rm3`: ask again with words of the first rows"] = "none",
+        feedback_documents: Annotated[int, AtLeast(1), "for `rm3`: so many rows"] = FEEDBACK.documents,
+        feedback_terms: Annotated[int, AtLeast(1), "for `rm3`: so many words of them"] = FEEDBACK.terms,
+        original_weight: Annotated[
+            float, Between(0, 1), "for `rm3`: the share of the words that were asked"
+        ] = FEEDBACK.original_weight,
+        cache_mb: Annotated[
+            int,
+            AtLeast(0),
+            "so much of the chunks that were found stays in memory, with their metadata; 0 for none",
+        ] = 64,
     ) -> None:
         if embedder is not None and "sparse" not in embedder.outputs:
             given = ", ".join(sorted(embedder.outputs))
@@ -82,8 +104,6 @@ class Lexical:
             )
         if method == "tf-idf" and k1 != K1:
             raise ValueError(f"k1 has no meaning for method = 'tf-idf', got {k1}: leave it out")
-        if cache_mb < 0:
-            raise ValueError(f"cache_mb must be a number from 0, got {cache_mb}")
         self.chunker = chunker
         self.embedder = embedder
         self.embedders = {} if embedder is None else {"sparse": embedder}
@@ -102,7 +122,7 @@ class Lexical:
         self.original_weight = original_weight
         self.cache_mb = cache_mb
         self._formula = formula(method, k1, delta, norms, fields_of(fields, b, B))
-        model = rm3(feedback_documents, feedback_terms, original_weight)
+        model = Rm3(feedback_documents, feedback_terms, original_weight)
         if feedback == "none" and model != FEEDBACK:
             raise ValueError(
                 "feedback_documents, feedback_terms and original_weight have no meaning without feedback = 'rm3': "

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
+from typing import Annotated, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
-# Room for what a generation adds to the name; Milvus takes 255.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
+from hookrag import Above, Between, Finite, Matching
+
+Collection: TypeAlias = Annotated[
+    str,
+    # Room for what a generation adds to the name; Milvus takes 255.
+    Matching(
+        r"[A-Za-z_][A-Za-z0-9_]{0,239}",
+        "up to 240 letters, digits and underscores and not begin with a digit",
+    ),
+    "letters, digits, underscores; on a server the alias of the index",
+]
+Timeout: TypeAlias = Annotated[
+    float, Finite(), Above(0, "seconds"), "seconds a call may take; longer is a transient error"
+]
+Generation: TypeAlias = Annotated[int | None, Between(1, 10**9 - 1), "filled in by `hookrag reindex`, on a server only"]
 _GENERATION = re.compile(r"_g[0-9]+$")
 _SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
 
 
 def check_collection(name: str, *, served: bool) -> None:
-    """ValueError where a server would not take the name, or would take it for a generation of another."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"collection must be up to 240 letters, digits and underscores and not begin with a digit, got {name!r}"
-        )
+    """ValueError where a server would take the name for a generation of another."""
     if served and _GENERATION.search(name):
         raise ValueError(f"collection must not end in _g and a number, as the generations of an index do, got {name!r}")
 
@@ -32,14 +41,6 @@ def check_place(uri: str | None, token_env: str | None, generation: int | None) 
         raise ValueError(
             "generation is for a server, got no uri: the generations of an embedded database are folders, set path"
         )
-    if generation is not None and not 1 <= generation < 10**9:
-        raise ValueError(f"generation must be in [1, {10**9 - 1}], got {generation}")
-
-
-def check_timeout(timeout: float) -> None:
-    """ValueError where it is no time."""
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def _check_uri(uri: str) -> None:

@@ -6,10 +6,23 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from hookrag import Card, Chunk, Chunker, Embedder, Filter, Hit, HookragError, ItemRejected, Row, RowKey, ScoreKind
+from hookrag import (
+    Card,
+    Chunk,
+    Chunker,
+    Embedder,
+    Filter,
+    Hit,
+    HookragError,
+    ItemRejected,
+    Row,
+    RowKey,
+    ScoreKind,
+    checked,
+)
 from numpy.typing import NDArray
 
 from hookrag_milvus import card as cards
@@ -17,7 +30,7 @@ from hookrag_milvus import collection as schema
 from hookrag_milvus import generations
 from hookrag_milvus.connection import RETRIES, Connection, embedded, server
 from hookrag_milvus.errors import Refused, TooLarge
-from hookrag_milvus.index import MAX_K, IndexType, Metric, options
+from hookrag_milvus.index import MAX_K, Ef, EfConstruction, IndexType, M, Metric, Nlist, Nprobe, options
 from hookrag_milvus.rows import (
     CHUNK_FIELDS,
     KEY_FIELDS,
@@ -33,7 +46,7 @@ from hookrag_milvus.rows import (
     unwarned,
 )
 from hookrag_milvus.search import search
-from hookrag_milvus.settings import check_collection, check_place, check_timeout
+from hookrag_milvus.settings import Collection, Generation, Timeout, check_collection, check_place
 from hookrag_milvus.where import expression, one_of
 
 _IDS = 1_000
@@ -62,28 +75,32 @@ class Milvus:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        chunker: Chunker,
-        embedder: Embedder,
-        path: Path,
-        uri: str | None = None,
-        token_env: str | None = None,
-        collection: str = "hookrag",
-        metric: Metric = "COSINE",
-        index: IndexType = "FLAT",
-        m: int | None = None,
-        ef_construction: int | None = None,
-        ef: int | None = None,
-        nlist: int | None = None,
-        nprobe: int | None = None,
-        timeout: float = 60.0,
-        generation: int | None = None,
+        chunker: Annotated[Chunker, "cuts the documents"],
+        embedder: Annotated[Embedder, "gives the dense vectors that are kept"],
+        path: Annotated[
+            Path, "the folder of the embedded database; with `uri` it holds only the card until there is a collection"
+        ],
+        uri: Annotated[str | None, "a server; a secret inside it is refused"] = None,
+        token_env: Annotated[str | None, "the name of the environment variable with the server's token"] = None,
+        collection: Collection = "hookrag",
+        metric: Annotated[
+            Metric, "scores are cosines in [-1, 1], inner products, or negated squared distances"
+        ] = "COSINE",
+        index: Annotated[IndexType, "`FLAT` is exact, the others are approximate"] = "FLAT",
+        m: M = None,
+        ef_construction: EfConstruction = None,
+        ef: Ef = None,
+        nlist: Nlist = None,
+        nprobe: Nprobe = None,
+        timeout: Timeout = 60.0,
+        generation: Generation = None,
     ) -> None:
         check_place(uri, token_env, generation)
         check_collection(collection, served=uri is not None)
-        check_timeout(timeout)
         given = {"m": m, "ef_construction": ef_construction, "ef": ef, "nlist": nlist, "nprobe": nprobe}
         self._options = options(metric, index, given)
         self.chunker = chunker

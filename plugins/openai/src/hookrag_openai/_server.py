@@ -9,15 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from hookrag import DeadlineExceeded, HookragError, TransientError, time_left
+from hookrag import DeadlineExceeded, HookragError, NotEmpty, TransientError, time_left
 
 if TYPE_CHECKING:
     import openai
 
 T = TypeVar("T")
+
+Model: TypeAlias = Annotated[str, NotEmpty(), "the name by which the server knows the model"]
+BaseUrl: TypeAlias = Annotated[str, "where the API begins; a user, a password or a query in it is refused"]
+KeyEnv: TypeAlias = Annotated[
+    str, "the environment variable that holds the key; it may be missing for a server on this machine"
+]
 
 OPENAI = "https://api.openai.com/v1"
 # A loopback server asks for no key, but the client sends one with every request.
@@ -51,12 +57,6 @@ class Server:
                 "api_key_env must be the name of an environment variable (capital letters, digits, _), "
                 "not the key itself"
             )
-        if not model:
-            raise ValueError("model must not be empty")
-        if timeout <= 0:
-            raise ValueError(f"timeout must be above 0 seconds, got {timeout}")
-        if concurrency < 1:
-            raise ValueError(f"concurrency must be at least 1, got {concurrency}")
         self.model = model
         self.base_url = base_url.rstrip("/")
         self.host = parts.hostname

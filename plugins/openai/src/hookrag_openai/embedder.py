@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from hookrag import HookragError, Identity, Output, Role, Vectors, fan_out, note
+from hookrag import (
+    Above,
+    AtLeast,
+    Finite,
+    HookragError,
+    Identity,
+    Output,
+    Role,
+    Vectors,
+    checked,
+    fan_out,
+    note,
+)
 
-from hookrag_openai._server import OPENAI, Server
+from hookrag_openai._server import OPENAI, BaseUrl, KeyEnv, Model, Server
 
 if TYPE_CHECKING:
     import openai
@@ -28,26 +40,30 @@ class OpenAIEmbeddings:
     version = 1
     outputs: Collection[Output] = frozenset({"dense"})
 
+    @checked
     def __init__(
         self,
         *,
-        model: str,
-        base_url: str = OPENAI,
-        api_key_env: str = "OPENAI_API_KEY",
-        dimensions: int | None = None,
-        query_prompt: str = "",
-        document_prompt: str = "",
-        batch: int = 64,
-        timeout: float = 60.0,
-        concurrency: int = 4,
-        price_per_million: float | None = None,
+        model: Model,
+        base_url: BaseUrl = OPENAI,
+        api_key_env: KeyEnv = "OPENAI_API_KEY",
+        dimensions: Annotated[
+            int | None, AtLeast(1), "how long a vector the server is asked for; without it, as the model gives them"
+        ] = None,
+        query_prompt: Annotated[str, "put before each query"] = "",
+        document_prompt: Annotated[str, "put before each document"] = "",
+        batch: Annotated[int, AtLeast(1), "texts of one request"] = 64,
+        timeout: Annotated[
+            float, Above(0, "seconds"), "seconds for one request; fewer where the deadline is nearer"
+        ] = 60.0,
+        concurrency: Annotated[int, AtLeast(1), "requests at once, over all calls"] = 4,
+        price_per_million: Annotated[
+            float | None,
+            Finite(),
+            AtLeast(0),
+            "US dollars for a million tokens, for `hookrag index --dry-run` to say what a run would cost",
+        ] = None,
     ) -> None:
-        if dimensions is not None and dimensions < 1:
-            raise ValueError(f"dimensions must be at least 1, got {dimensions}")
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}")
-        if price_per_million is not None and not 0 <= price_per_million < float("inf"):
-            raise ValueError(f"price_per_million must be a number from 0, got {price_per_million}")
         self._server = Server(
             model=model, base_url=base_url, api_key_env=api_key_env, timeout=timeout, concurrency=concurrency
         )

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from hookrag import Completion, DeadlineExceeded, HookragError, Message, Usage, fan_out, note, time_left
+from hookrag import (
+    Above,
+    AtLeast,
+    Completion,
+    DeadlineExceeded,
+    HookragError,
+    Message,
+    Usage,
+    checked,
+    fan_out,
+    note,
+    time_left,
+)
 
-from hookrag_openai._server import OPENAI, Server
+from hookrag_openai._server import OPENAI, BaseUrl, KeyEnv, Model, Server
 
 if TYPE_CHECKING:
     import openai
@@ -63,19 +75,22 @@ class OpenAIChat:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        model: str,
-        base_url: str = OPENAI,
-        api_key_env: str = "OPENAI_API_KEY",
-        window: int = 8192,
-        timeout: float = 60.0,
-        concurrency: int = 8,
-        send_temperature: bool = True,
+        model: Model,
+        base_url: BaseUrl = OPENAI,
+        api_key_env: KeyEnv = "OPENAI_API_KEY",
+        window: Annotated[int, AtLeast(1), "tokens that the model reads and writes together"] = 8192,
+        timeout: Annotated[
+            float,
+            Above(0, "seconds"),
+            "seconds for one request, or for the next piece of a stream; fewer where the deadline is nearer",
+        ] = 60.0,
+        concurrency: Annotated[int, AtLeast(1), "requests at once, over all calls"] = 8,
+        send_temperature: Annotated[bool, "false for models that refuse a temperature"] = True,
     ) -> None:
-        if window < 1:
-            raise ValueError(f"window must be at least 1, got {window}")
         self._server = Server(
             model=model, base_url=base_url, api_key_env=api_key_env, timeout=timeout, concurrency=concurrency
         )

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
-from hookrag import Document
+from hookrag import AtLeast, Document, checked
 
 from hookrag_readers.pool import Limits, Pool
 
+MemoryMb: TypeAlias = Annotated[int, AtLeast(128), "address space of the child"]
+Seconds: TypeAlias = Annotated[float, AtLeast(0.1), "time spent waiting for the child, and its processor time"]
+TextMb: TypeAlias = Annotated[int, AtLeast(1), "million characters that come back"]
+UnpackedMb: TypeAlias = Annotated[
+    int,
+    AtLeast(1),
+    "what XML and HTML inside an archive may unpack to; by its directory before anything is unpacked, and again while reading",
+]
+Ratio: TypeAlias = Annotated[int, AtLeast(1), "how many times the file's size that may be, above 16 MB"]
+
 
 def _pool(parser: str, memory_mb: int, seconds: float, text_mb: int, unpacked_mb: int = 1, ratio: int = 1) -> Pool:
-    for name, value, low in (
-        ("memory_mb", memory_mb, 128),
-        ("seconds", seconds, 0.1),
-        ("text_mb", text_mb, 1),
-        ("unpacked_mb", unpacked_mb, 1),
-        ("ratio", ratio, 1),
-    ):
-        if not value >= low:
-            raise ValueError(f"{name} must be at least {low}, got {value}")
     return Pool(parser, Limits(memory_mb, seconds, text_mb, unpacked_mb, ratio))
 
 
@@ -37,7 +39,8 @@ class Pdf:
     version = 1
     suffixes: Collection[str] = frozenset({".pdf"})
 
-    def __init__(self, *, memory_mb: int = 1024, seconds: float = 60.0, text_mb: int = 64) -> None:
+    @checked
+    def __init__(self, *, memory_mb: MemoryMb = 1024, seconds: Seconds = 60.0, text_mb: TextMb = 64) -> None:
         self._pool = _pool("pdf", memory_mb, seconds, text_mb)
         self.memory_mb = memory_mb
         self.seconds = seconds
@@ -60,14 +63,15 @@ class Docx:
     version = 1
     suffixes: Collection[str] = frozenset({".docx", ".docm"})
 
+    @checked
     def __init__(
         self,
         *,
-        memory_mb: int = 1024,
-        seconds: float = 60.0,
-        text_mb: int = 64,
-        unpacked_mb: int = 512,
-        ratio: int = 200,
+        memory_mb: MemoryMb = 1024,
+        seconds: Seconds = 60.0,
+        text_mb: TextMb = 64,
+        unpacked_mb: UnpackedMb = 512,
+        ratio: Ratio = 200,
     ) -> None:
         self._pool = _pool("docx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
         self.memory_mb = memory_mb
@@ -93,14 +97,15 @@ class Pptx:
     version = 1
     suffixes: Collection[str] = frozenset({".pptx", ".pptm"})
 
+    @checked
     def __init__(
         self,
         *,
-        memory_mb: int = 1024,
-        seconds: float = 60.0,
-        text_mb: int = 64,
-        unpacked_mb: int = 512,
-        ratio: int = 200,
+        memory_mb: MemoryMb = 1024,
+        seconds: Seconds = 60.0,
+        text_mb: TextMb = 64,
+        unpacked_mb: UnpackedMb = 512,
+        ratio: Ratio = 200,
     ) -> None:
         self._pool = _pool("pptx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
         self.memory_mb = memory_mb
@@ -126,14 +131,15 @@ class Xlsx:
     version = 1
     suffixes: Collection[str] = frozenset({".xlsx", ".xlsm"})
 
+    @checked
     def __init__(
         self,
         *,
-        memory_mb: int = 1024,
-        seconds: float = 60.0,
-        text_mb: int = 64,
-        unpacked_mb: int = 512,
-        ratio: int = 200,
+        memory_mb: MemoryMb = 1024,
+        seconds: Seconds = 60.0,
+        text_mb: TextMb = 64,
+        unpacked_mb: UnpackedMb = 512,
+        ratio: Ratio = 200,
     ) -> None:
         self._pool = _pool("xlsx", memory_mb, seconds, text_mb, unpacked_mb, ratio)
         self.memory_mb = memory_mb
@@ -159,14 +165,15 @@ class Epub:
     version = 1
     suffixes: Collection[str] = frozenset({".epub"})
 
+    @checked
     def __init__(
         self,
         *,
-        memory_mb: int = 1024,
-        seconds: float = 60.0,
-        text_mb: int = 64,
-        unpacked_mb: int = 512,
-        ratio: int = 200,
+        memory_mb: MemoryMb = 1024,
+        seconds: Seconds = 60.0,
+        text_mb: TextMb = 64,
+        unpacked_mb: UnpackedMb = 512,
+        ratio: Ratio = 200,
     ) -> None:
         self._pool = _pool("epub", memory_mb, seconds, text_mb, unpacked_mb, ratio)
         self.memory_mb = memory_mb

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+from hookrag import AtLeast, Between, Matching
 
 from hookrag_transformers.architecture import architecture_of
 from hookrag_transformers.checkpoint import Backend, Checkpoint, checkpoint_of
@@ -24,7 +25,26 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 NUMBERS: dict[Dtype, str] = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 """The numeric classes of an identity."""
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+BackendOption: TypeAlias = Annotated[
+    BackendChoice,
+    "what computes; auto is torch on an accelerator if there is one, else ONNX Runtime if it can run the model, else torch on "
+    "the CPU",
+]
+DeviceOption: TypeAlias = Annotated[
+    str,
+    Matching(r"auto|cpu|mps|cuda(:\d+)?", "one of auto, cpu, cuda, cuda:1 (or another number), mps"),
+    "where it runs",
+]
+DtypeOption: TypeAlias = Annotated[
+    Dtype, "the numbers, others than float32 with torch only; an index made with float32 refuses them"
+]
+BatchTokens: TypeAlias = Annotated[
+    int | None, AtLeast(1), "padded tokens of a batch; without it 1024, or 16384 on an accelerator"
+]
+Threads: TypeAlias = Annotated[
+    int | None, Between(1, MAX_THREADS), "on the CPU; without it `OMP_NUM_THREADS`, else all processors"
+]
+
 _CPU_TOKENS, _ACCELERATOR_TOKENS = 1024, 16384
 
 
@@ -54,18 +74,6 @@ class Wanted:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("backend", self.backend, ("auto", "onnx", "torch")),
-            ("dtype", self.dtype, tuple(NUMBERS)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
-        if not _DEVICE.fullmatch(self.device):
-            raise ValueError(
-                f"device must be one of auto, cpu, cuda, cuda:1 (or another number), mps, got {self.device!r}"
-            )
-        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
-            raise ValueError(f"threads must be in [1, {MAX_THREADS}], got {self.threads}")
         if self.backend == "onnx" and self.device not in ("auto", "cpu"):
             raise ValueError(
                 f'backend "onnx" runs on the cpu, got device {self.device!r}: use backend "torch" or "auto"'

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from hookrag import Identity, Output, Role, Vectors, note
+from hookrag import AtLeast, Identity, Output, Role, Vectors, checked, note
 
-from hookrag_transformers.backends import BackendChoice, Dtype, Wanted
+from hookrag_transformers.backends import BackendOption, BatchTokens, DeviceOption, DtypeOption, Threads, Wanted
 from hookrag_transformers.encoder import Encoder
 from hookrag_transformers.models import Model, ModelError, locate
-from hookrag_transformers.pooling import POOLINGS, Pooling
+from hookrag_transformers.pooling import Pooling
 from hookrag_transformers.settings import Settings, settings_of
 
 _OUTPUTS: tuple[Output, ...] = ("dense",)
@@ -30,30 +31,44 @@ class TransformersEmbedder:
 
     version = 1
 
+    @checked
     def __init__(
         self,
         *,
-        model: str | Path,
-        query_model: str | Path | None = None,
-        dimensions: int | None = None,
-        max_tokens: int | None = None,
-        pooling: Pooling | None = None,
-        normalize: bool | None = None,
-        query_prefix: str | None = None,
-        document_prefix: str | None = None,
-        query_prompt_name: str | None = None,
-        document_prompt_name: str | None = None,
-        backend: BackendChoice = "auto",
-        device: str = "auto",
-        dtype: Dtype = "float32",
-        batch_tokens: int | None = None,
-        threads: int | None = None,
+        model: Annotated[
+            str | Path,
+            "a name that `hookrag models list` shows, `owner/name` or `owner/name@revision` at Hugging Face, or a folder "
+            "(`./x`, `../x`, `~/x`, `/x`) in the layout of Hugging Face or sentence-transformers",
+        ],
+        query_model: Annotated[
+            str | Path | None,
+            "another one for queries, trained together with it (DPR); what it gives has as many numbers",
+        ] = None,
+        dimensions: Annotated[
+            int | None,
+            AtLeast(1),
+            "the first numbers of each vector (Matryoshka), of length 1 again if the model normalises; without it, all",
+        ] = None,
+        max_tokens: Annotated[
+            int | None, AtLeast(1), "what is over is cut off, counted and noted in the trace; without it, the model's"
+        ] = None,
+        pooling: Annotated[Pooling | None, "how the vectors of tokens become one; without it, the model's way"] = None,
+        normalize: Annotated[bool | None, "whether vectors get length 1; without it, as the model says"] = None,
+        query_prefix: Annotated[str | None, "put before each query; without it, the model's prompt"] = None,
+        document_prefix: Annotated[str | None, "put before each document; without it, the model's prompt"] = None,
+        query_prompt_name: Annotated[
+            str | None, "which of the model's prompts, where it has others; without it `query`"
+        ] = None,
+        document_prompt_name: Annotated[
+            str | None,
+            "which of the model's prompts, where it has others; without it `document`, `passage` or `corpus`",
+        ] = None,
+        backend: BackendOption = "auto",
+        device: DeviceOption = "auto",
+        dtype: DtypeOption = "float32",
+        batch_tokens: BatchTokens = None,
+        threads: Threads = None,
     ) -> None:
-        if pooling is not None and pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
-        for name, value in (("dimensions", dimensions), ("max_tokens", max_tokens), ("batch_tokens", batch_tokens)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         for role, prefix, prompt in (
             ("query", query_prefix, query_prompt_name),
             ("document", document_prefix, document_prompt_name),
