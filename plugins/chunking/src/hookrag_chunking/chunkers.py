@@ -35,7 +35,7 @@ class Sentences:
     A chunk begins with the last `overlap` sentences of the one before, or as many of them as leave room for a new one.
     """
 
-    version = 1
+    version = 2
 
     def __init__(self, *, size: int = 200, overlap: int = 1) -> None:
         _check_size("size", size)

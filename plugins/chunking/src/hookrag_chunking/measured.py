@@ -58,7 +58,7 @@ class Recursive:
     embedder reads, where `units = "tokens"`.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Sections:
     then between sentences, then words. A heading stays with what follows it. Front matter is no text.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,

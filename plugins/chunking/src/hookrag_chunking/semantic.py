@@ -24,7 +24,7 @@ class Semantic:
     words is cut between sentences, a longer sentence between words.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
