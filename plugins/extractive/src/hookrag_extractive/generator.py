@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 
 from hookrag import Answer, Chunk, Citation, Emit, Event, Hit, HookragError, Ranking, Reranker, best, note
+from hookrag_text.markdown import Scanner
 
 from hookrag_extractive.choosing import choose
 from hookrag_extractive.passages import Passage, passages
@@ -18,7 +19,7 @@ class Extractive:
     says nothing about probabilities, so scores of another kind are refused.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -146,8 +147,6 @@ def _from(passage: Passage, chosen: Sequence[Passage]) -> int:
 def _shown(quote: str) -> str:
     """The quote with wrapped lines joined; the lines of a list or of code are kept."""
     lines = quote.splitlines()
-    if any(line.rstrip().endswith((":", "\uff1a")) for line in lines[:-1]) or lines[0].lstrip().startswith(
-        ("```", "~~~")
-    ):
+    if any(line.rstrip().endswith((":", "\uff1a")) for line in lines[:-1]) or Scanner().kind(lines[0]) == "fence":
         return quote
     return " ".join(line.strip() for line in lines)
