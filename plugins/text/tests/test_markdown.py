@@ -136,11 +136,11 @@ def test_what_is_decided_of_a_line_stays(text, data):
     for _, _, line in lines(text):
         begun = line[: data.draw(st.integers(0, len(line)))]
         decided = not scanner.undecided(begun)
-        fenced = bool(scanner._fence)
+        fenced = scanner.fenced
         kind = scanner.kind(line)
         if decided:
             assert (kind == "code") == fenced
-            assert bool(scanner._fence) == fenced
+            assert scanner.fenced == fenced
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,11 @@ class Scanner:
         self._above = "blank"
         return "blank"
 
+    @property
+    def fenced(self) -> bool:
+        """Whether the next line is code, or closes it."""
+        return bool(self._fence)
+
     def undecided(self, begun: str) -> bool:
         """Whether a line that begins so, and goes on, may still turn out to open a fence, or to close it."""
         return (_CLOSES if self._fence else _UNDECIDED).match(begun) is not None
