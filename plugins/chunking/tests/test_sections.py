@@ -66,6 +66,12 @@ def test_sections_have_the_path_of_their_headings_and_the_title_once():
     assert [chunk.context for chunk in cut(GUIDE)] == [one.removeprefix("Handbook > ") for one in contexts]
 
 
+def test_a_title_that_is_the_first_heading_with_its_marks_stands_once():
+    assert told("# The `run` **command**\ntext", "The `run` **command**") == [
+        ("The run command", "# The `run` **command**\ntext")
+    ]
+
+
 def test_a_heading_stays_with_its_text_and_one_without_text_with_the_next():
     assert [chunk.text.split("\n")[0] for chunk in cut(GUIDE)] == ["# Guide", "## Install", "### Windows ###", "Use"]
     assert told("## A\n## B\ntext") == [("A", "## A"), ("B", "## B\ntext")]

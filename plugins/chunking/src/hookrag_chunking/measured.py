@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hookrag import Chunk, Document, TokenizingEmbedder
+from hookrag_text.markdown import heading_text
 
 from hookrag_chunking.cutting import Part, cut, whole
 from hookrag_chunking.markdown import outline
@@ -125,10 +126,10 @@ class Sections:
 
 
 def context_of(title: str, path: Sequence[str]) -> str:
-    """The title and the headings, outermost first; the title once where it is the first heading.
+    """The title and the headings, outermost first; the title once where it is the first heading, with its marks or without.
 
     >>> context_of("Guide", ["Guide", "Install"]), context_of("Acme", ["Guide", "Install"]), context_of("Acme", [])
     ('Guide > Install', 'Acme > Guide > Install', 'Acme')
     """
-    doubled = path and " ".join(title.split()).casefold() == path[0].casefold()
+    doubled = path and path[0].casefold() in (" ".join(title.split()).casefold(), heading_text(title).casefold())
     return " > ".join(path if doubled or not title else [title, *path])
