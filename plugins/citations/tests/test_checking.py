@@ -115,6 +115,9 @@ def test_quotations_and_numbers():
         ("````\n```\nx = [9]\n```\ny = [9]\n````\n[9]", "````\n```\nx = [9]\n```\ny = [9]\n````\n", 1),
         ("- ```\n  x = [9]\n  ```\n- So [9].", "- ```\n  x = [9]\n  ```\n- So.", 1),
         ("1. Run:\n\n    ```\n    x = [9]\n    ```", "1. Run:\n\n    ```\n    x = [9]\n    ```", 0),
+        ("Run: ```py\nx = [9]\n``` [9]\nSo [9].", "Run: ```py\nx = [9]\n```\nSo.", 2),
+        ("- a\n    - ```\n      x = [9]\n      ```\nSo [9].", "- a\n    - ```\n      x = [9]\n      ```\nSo.", 1),
+        ("~~~\nx ```\ny = [9]\n~~~\nSo [9].", "~~~\nx ```\ny = [9]\n~~~\nSo.", 1),
         ("It writes ``` before code. So [9].\nAnd [9].", "It writes ``` before code. So.\nAnd.", 2),
         ("a\r```\r\nx = [9]\r\n```\rb [9]", "a\r```\r\nx = [9]\r\n```\rb", 1),
     ],
@@ -155,6 +158,14 @@ def test_claims_of_whole_lines_stay(text, more):
         assert all(1 <= number <= 3 for number in claim.numbers)
 
 
+@pytest.mark.parametrize("unit", ["a ", "`", "` ", "```a ", "[1] ", "[", "\n```\n", "a ```\n", "- ", "a. [1] "])
+def test_a_long_answer_takes_no_quadratic_time(unit):
+    # a quadratic rule would run into the suite's time limit
+    text = unit * (200_000 // len(unit))
+    assert Markers(1).feed(text + "\n") == text + "\n"
+    assert len(claims(text, 1)) <= len(text)
+
+
 def cited(text: str, passages: int = 9) -> list[tuple[str, tuple[int, ...]]]:
     return [(text[claim.start : claim.end], claim.numbers) for claim in claims(text, passages)]
 
@@ -171,6 +182,9 @@ def test_claims():
     assert cited('He says "A b. C d." [1] E f [2].') == [('He says "A b. C d."', (1,)), ("E f [2].", (2,))]
     assert cited("Use `a[1]`.\n```\nb[2]\n```\nDone [3].") == [("Done [3].", (3,))]
     assert cited("Run:\n```sh\na[1]\n\nb\n``` [2]\n\n[3]\nDone.") == [("a[1]\n\nb", (2,)), ("a[1]\n\nb", (3,))]
+    assert cited("Run [1]: ```sh\na[1]\n``` [2]\nDone [3].") == [
+        ("Run [1]: ```sh", (1,)), ("a[1]", (2,)), ("Done [3].", (3,))
+    ]  # fmt: skip
     assert cited("1. Run:\n\n    ~~~\n    b[2]\n    ~~~\n2. Done [3].") == [("2. Done [3].", (3,))]
     assert cited("It writes ``` so. Yes [1].\nAnd ``` so [2].") == [("Yes [1].", (1,)), ("And ``` so [2].", (2,))]
     assert cited("[1]") == []

@@ -19,10 +19,8 @@ _CODE_OR_RUN = re.compile(rf"{CODE_SPAN}|{_RUN}")
 _CODE_OR_TICK = re.compile(rf"{CODE_SPAN}|`")
 _UNDECIDED = re.compile(rf"[ \t]*(?:{MARKER.pattern}[ \t]*)*(?:\[[\d \t,;]*)?\Z")
 _NEWLINE = re.compile(r"\r\n|\r(?!\Z)|[\n\f\u2028\u2029]")
-# Models cite code behind the fence that closes it, which would then not close it.
-_BEHIND_FENCE = re.compile(
-    rf"((?:(?<=[\n\r\f\u2028\u2029])|\A)[ \t]*(?:`{{3,}}|~{{3,}})[ \t]*){_RUN}[ \t]*(?=[\n\r\f\u2028\u2029]|\Z)"
-)
+_BEHIND_FENCE = re.compile(rf"([ \t]*(?:`{{3,}}+|~{{3,}}+)[ \t]*){_RUN}[ \t]*\Z")
+_LATE_FENCE = re.compile(r"(?=\s*[^`\s])[^`]*+(`{3,}[\w+#.-]*[ \t]*)\Z")
 _CODE: frozenset[Kind] = frozenset(("fence", "code"))
 _STOPS = ".!?\u2026\u3002\uff01\uff1f"
 # A shorter sentence repeats a source by accident ("Yes.").
@@ -58,7 +56,7 @@ class Markers:
     def __init__(self, passages: int) -> None:
         self.dropped = 0
         self._passages = passages
-        self._scanner = Scanner()
+        self._lines = _Lines()
         self._begun = ""  # what was decided of the line that has not ended
         self._held = ""
         self._last = ""
@@ -82,19 +80,19 @@ class Markers:
         ready = self._ready()
         text, self._held = self._held[:ready], self._held[ready:]
         self._begun += text
-        yield self._given(text, self._scanner.fenced)
+        yield self._given(text, self._lines.fenced)
 
     def _ended(self, rest: str, newline: str) -> str:
         """The rest of a line, and what ends it."""
         line, self._begun = self._begun + rest, ""
-        return self._given(rest + newline, self._scanner.kind(_bare(line)) in _CODE)
+        return self._given(rest + newline, self._lines.kind(line) in _CODE)
 
     def _ready(self) -> int:
         """How much of what is held, within a line, cannot become anything else."""
-        if not self._begun and self._scanner.undecided(self._held):
+        if not self._begun and self._lines.undecided(self._held):
             return 0
         end = len(self._held) - self._held.endswith("\r")  # which may be the first half of the line's end
-        if self._scanner.fenced:
+        if self._lines.fenced:
             return end
         decided = 0
         for found in _CODE_OR_TICK.finditer(self._held):
@@ -143,15 +141,32 @@ def _listed(inside: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", inside)]
 
 
-def _bare(text: str) -> str:
-    """The text, of equal length, without the markers behind fences."""
-    return _BEHIND_FENCE.sub(lambda found: found[1] + " " * (len(found[0]) - len(found[1])), text)
+class _Lines:
+    """The scanner of Markdown, and what models write besides: code that opens behind text in its line ("Run: ```sh"), and is
+    cited behind the fence that closes it, which would then not close it."""
+
+    def __init__(self) -> None:
+        self._scanner = Scanner()
+        self.undecided = self._scanner.undecided
+
+    @property
+    def fenced(self) -> bool:
+        return self._scanner.fenced
+
+    def kind(self, line: str) -> Kind:
+        fenced = self.fenced
+        cited = _BEHIND_FENCE.match(line)
+        kind = self._scanner.kind(line if cited is None else cited[1])
+        if not (fenced or self.fenced) and (late := _LATE_FENCE.match(line)) is not None:
+            self._scanner.kind(late[1])
+        return kind
 
 
 def _read(text: str) -> Iterator[tuple[Kind, int, int, list[re.Match[str]]]]:
     """Each line: what it is, its place, and the runs of markers in it."""
-    for kind, start, line in lines(_bare(text)):
-        end = start + len(line)
+    read = _Lines()
+    for _, start, line in lines(text):
+        kind, end = read.kind(line), start + len(line)
         found = () if kind in _CODE else _CODE_OR_RUN.finditer(text, start, end)
         yield kind, start, end, [one for one in found if one["run"] is not None]
 

@@ -9,11 +9,11 @@ reads plain text, the text of PDF files and what language models write:
 - a heading ends every list; one in a quote or behind the marker of an item is none, and inside an item none is underlined;
 - there is no code by indentation: an item, a row or a line that is underlined may be indented as far as it likes;
 - typographic bullets (U+2022 and its kin) and letters with a bracket, "a)", begin items too;
-- the first item of a list may follow a line of text directly, whatever its number; but not one of four digits, a year that ends
-  a sentence, nor a letter but a;
+- an item may follow a line of text directly, whatever its number, unless that has four digits or more (a year that ends a
+  sentence); a letter may where a list is open, or it is "a"; an empty item may only where a list is open;
 - a line that begins with | is a row, with or without a rule below the first;
 - a fence stays open until it is closed, also where the list item or quote that it stands in ends; in quotes there are none;
-- HTML, link definitions and escapes are text like any other.
+- HTML, link definitions and escapes are text like any other; front matter, which `blocks` knows, is no Markdown.
 """
 
 from __future__ import annotations
