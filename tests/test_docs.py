@@ -172,7 +172,10 @@ use = "fake-first"
 """
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in some("python", "run")}), ids=lambda page: page.name)
+RUN = [block for block in BLOCKS if block.words[:2] == ("python", "run")]
+
+
+@pytest.mark.parametrize("page", sorted({it.page for it in RUN}), ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page one after the other, in a folder with a hookrag.toml whose only fake is the generator."""
     (tmp_path / "hookrag.toml").write_text(LIGHT)
@@ -181,7 +184,7 @@ def test_python_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Catalogue, "installed", classmethod(lambda cls, plugins=None: installed))
     module = ModuleType(f"page_{page.stem}")  # in sys.modules, because that is where the types of a class are looked up
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for block in some("python", "run"):
+    for block in RUN:
         if block.page == page:
             exec(compile(block.text, str(block), "exec", dont_inherit=True), module.__dict__)
 

@@ -265,7 +265,9 @@ def test_a_protocol_that_extends_none_of_ours_is_no_key_of_a_table() -> None:
     }
     Pipeline.from_config(made).close()
     made["retrievers"]["list"]["clock"] = "wall"
-    with pytest.raises(ConfigError, match=r"clock must be an object with what Clock names, which no configuration can give"):
+    with pytest.raises(
+        ConfigError, match=r"clock must be an object with what Clock names, which no configuration can give"
+    ):
         Pipeline.from_config(made)
 
 

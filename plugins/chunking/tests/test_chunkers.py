@@ -274,21 +274,3 @@ def test_chunks_are_called_as_in_indexes_that_exist(chunker, first, last):
     text = "One two. Three four five six? 今天天气。\n\n- seven\n- eight nine ten eleven"
     (chunks,) = chunker.chunk([document(text, title="T", metadata={"lang": "en"})])
     assert (chunks[0].id[:8], chunks[-1].id[:8]) == (first, last)
-
-
-def test_the_readme_tells_every_chunker_and_every_option_with_its_default():
-    import inspect
-    import json
-    from importlib import import_module
-    from pathlib import Path
-
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    for name, component in plugin.chunkers().items():
-        module, _, target = component.target.partition(":")
-        assert f'use = "{name}"' in readme, name
-        table = readme.partition(f"\n### `{name}`\n")[2].partition("\n### ")[0]
-        for option in inspect.signature(getattr(import_module(module), target)).parameters.values():
-            default = "required" if option.default is option.empty else f"`{json.dumps(option.default)}`"
-            row = next((line for line in table.splitlines() if line.startswith(f"| `{option.name}` |")), None)
-            assert row is not None, f"{name}.{option.name}"
-            assert default == "`null`" or row.split("|")[2].strip() == default, row

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 from hookrag import Document
-from hookrag_chunking.markdown import LONGEST_HEADING, front_matter, heading_text, outline
+from hookrag_chunking.markdown import outline
 from hookrag_chunking.measured import Sections
+from hookrag_text.markdown import LONGEST_HEADING, front_matter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +66,12 @@ def test_sections_have_the_path_of_their_headings_and_the_title_once():
     assert [chunk.context for chunk in cut(GUIDE)] == [one.removeprefix("Handbook > ") for one in contexts]
 
 
+def test_a_title_that_is_the_first_heading_with_its_marks_stands_once():
+    assert told("# The `run` **command**\ntext", "The `run` **command**") == [
+        ("The run command", "# The `run` **command**\ntext")
+    ]
+
+
 def test_a_heading_stays_with_its_text_and_one_without_text_with_the_next():
     assert [chunk.text.split("\n")[0] for chunk in cut(GUIDE)] == ["# Guide", "## Install", "### Windows ###", "Use"]
     assert told("## A\n## B\ntext") == [("A", "## A"), ("B", "## B\ntext")]
@@ -102,6 +109,22 @@ def test_what_looks_like_a_heading_and_is_none():
     assert [section.path for section in outline(text).sections] == [()]
 
 
+def test_code_in_lists_quotes_and_years_begin_no_section_and_no_block():
+    text = "- ```sh\n  # not a heading\n  ```\n# A\n1. Run:\n\n    ```\n    - x\n\n    y\n    ```\n# B"
+    assert [section.path for section in outline(text).sections] == [(), ("A",), ("B",)]
+    assert [section.path for section in outline("> quoted\n---\ntext").sections] == [()]
+    assert list(outline("The war lasted until\n1945. Then it was over.").blocks) == [0]
+
+
+def test_lists_by_letters_and_typographic_bullets_are_torn_between_items():
+    assert [chunk.text for chunk in cut("a) one two\nb) three\n\n\u2022 four five\n\u2022 six", size=3)] == [
+        "a) one two",
+        "b) three",
+        "\u2022 four five",
+        "\u2022 six",
+    ]
+
+
 def test_levels_go_up_again():
     paths = [section.path for section in outline("### c\n1\n# a\n2\n### d\n3\n## b\n4\n").sections]
     assert paths == [("c",), ("a",), ("a", "d"), ("a", "b")]
@@ -110,22 +133,6 @@ def test_levels_go_up_again():
 def test_headings_after_a_page_break_and_with_any_newline():
     text = "# One\nfirst\f# Two\r\nsecond\r# Three\u2028third"
     assert told(text) == [("One", "# One\nfirst"), ("Two", "# Two\r\nsecond"), ("Three", "# Three\u2028third")]
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("# Plain", "Plain"),
-        ("## Closed ##  ", "Closed"),
-        ("# C# and F#", "C# and F#"),
-        ("# **Bold** and `code` {#anchor}", "Bold and code"),
-        ("# ![logo](x.png) The [docs][1]", "logo The docs"),
-        ("#", ""),
-        ("# 2 * 3 * 4", "2 * 3 * 4"),
-    ],
-)
-def test_a_heading_is_told_without_its_marks(line, expected):
-    assert heading_text(line) == expected
 
 
 def test_a_path_stays_short_whatever_the_heading():

@@ -8,7 +8,7 @@ import re
 import pytest
 from hookrag import Chunk, Document, Hit, Message, Query, chunk_of
 from hookrag_citations.alignment import align, numbers, quotations
-from hookrag_citations.checking import Markers, check, claims
+from hookrag_citations.checking import Markers, check, citations, claims
 from hookrag_citations.prompt import DECLINE, draft, fence_key, neutralise
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -111,6 +111,15 @@ def test_quotations_and_numbers():
         ("```\nx = [9]", "```\nx = [9]", 0),
         ("[citation needed] [a1] [] [12345]", "[citation needed] [a1] [] [12345]", 0),
         ("\u5854[9]\u3002", "\u5854\u3002", 1),
+        ("~~~\nx = [9]\n~~~ [9]", "~~~\nx = [9]\n~~~", 1),
+        ("````\n```\nx = [9]\n```\ny = [9]\n````\n[9]", "````\n```\nx = [9]\n```\ny = [9]\n````\n", 1),
+        ("- ```\n  x = [9]\n  ```\n- So [9].", "- ```\n  x = [9]\n  ```\n- So.", 1),
+        ("1. Run:\n\n    ```\n    x = [9]\n    ```", "1. Run:\n\n    ```\n    x = [9]\n    ```", 0),
+        ("Run: ```py\nx = [9]\n``` [9]\nSo [9].", "Run: ```py\nx = [9]\n```\nSo.", 2),
+        ("- a\n    - ```\n      x = [9]\n      ```\nSo [9].", "- a\n    - ```\n      x = [9]\n      ```\nSo.", 1),
+        ("~~~\nx ```\ny = [9]\n~~~\nSo [9].", "~~~\nx ```\ny = [9]\n~~~\nSo.", 1),
+        ("It writes ``` before code. So [9].\nAnd [9].", "It writes ``` before code. So.\nAnd.", 2),
+        ("a\r```\r\nx = [9]\r\n```\rb [9]", "a\r```\r\nx = [9]\r\n```\rb", 1),
     ],
 )
 def test_markers(text, cleaned, dropped):
@@ -118,12 +127,19 @@ def test_markers(text, cleaned, dropped):
     assert (markers.feed(text) + markers.end(), markers.dropped) == (cleaned, dropped)
 
 
-written = st.text(alphabet='[]19, ;`\nx."A', max_size=40)
+written = st.text(alphabet='[]19, ;`\nx."A', max_size=40) | st.lists(
+    st.sampled_from(
+        ["[9]", " [1]", "[1, 9]", "`", "```", "~~~~", "\n", "\r\n", "\r", "- ", "1. ", "  ", "    ", "x", "So. ", "==="]
+    ),
+    max_size=20,
+).map("".join)
 
 
 @given(written, st.lists(st.integers(0, 40), max_size=10))
 @example("``` [9] ```[9]", [1, 2, 5, 11])
 @example("`x`` [9]", [3])
+@example("- a\r\nb\r\n    ```\r\n[9]", [4, 8])
+@example("~~~\n~~~ [9]\n", [4, 7, 9])
 def test_markers_do_not_depend_on_the_pieces(text, cuts):
     whole, pieces = Markers(3), Markers(3)
     expected = whole.feed(text) + whole.end()
@@ -142,6 +158,14 @@ def test_claims_of_whole_lines_stay(text, more):
         assert all(1 <= number <= 3 for number in claim.numbers)
 
 
+@pytest.mark.parametrize("unit", ["a ", "`", "` ", "```a ", "[1] ", "[", "\n```\n", "a ```\n", "- ", "a. [1] "])
+def test_a_long_answer_takes_no_quadratic_time(unit):
+    # a quadratic rule would run into the suite's time limit
+    text = unit * (200_000 // len(unit))
+    assert Markers(1).feed(text + "\n") == text + "\n"
+    assert len(claims(text, 1)) <= len(text)
+
+
 def cited(text: str, passages: int = 9) -> list[tuple[str, tuple[int, ...]]]:
     return [(text[claim.start : claim.end], claim.numbers) for claim in claims(text, passages)]
 
@@ -157,6 +181,12 @@ def test_claims():
     ]  # fmt: skip
     assert cited('He says "A b. C d." [1] E f [2].') == [('He says "A b. C d."', (1,)), ("E f [2].", (2,))]
     assert cited("Use `a[1]`.\n```\nb[2]\n```\nDone [3].") == [("Done [3].", (3,))]
+    assert cited("Run:\n```sh\na[1]\n\nb\n``` [2]\n\n[3]\nDone.") == [("a[1]\n\nb", (2,)), ("a[1]\n\nb", (3,))]
+    assert cited("Run [1]: ```sh\na[1]\n``` [2]\nDone [3].") == [
+        ("Run [1]: ```sh", (1,)), ("a[1]", (2,)), ("Done [3].", (3,))
+    ]  # fmt: skip
+    assert cited("1. Run:\n\n    ~~~\n    b[2]\n    ~~~\n2. Done [3].") == [("2. Done [3].", (3,))]
+    assert cited("It writes ``` so. Yes [1].\nAnd ``` so [2].") == [("Yes [1].", (1,)), ("And ``` so [2].", (2,))]
     assert cited("[1]") == []
     assert cited("No [7].", 6) == []
 
@@ -187,6 +217,24 @@ def test_check():
     # an invented quotation beside a true one
     assert checked('"PostgreSQL listens on port 5432", "always" [1].', port) == [("unverified", "")]
     assert checked("Yes [1].", passage("Yes.")) == [("unverified", "")]
+
+
+def test_code_is_checked_as_a_whole():
+    source = passage('Call it so: print("x", 3) and then stop().')
+    assert checked('```py\nprint("x", 3)\n``` [1]', source) == [("exact", 'print("x", 3')]
+    assert checked('```py\nexec("x", 3)\n``` [1]', source) == [("unverified", "")]
+
+
+def test_citations_are_the_checks_of_all_claims():
+    tower, port = passage(TOWER), passage(PORT)
+    text = "PostgreSQL listens on port 5432 [2].\n\n- It was finished in 1899 [1].\n- All [2][1] [3]"
+    assert citations(text, [tower, port]) == tuple(
+        citation for claim in claims(text, 2) for citation in check(text, claim, [tower, port])
+    )
+    assert [(c.chunk, c.status) for c in citations(text, [tower, port])] == [
+        (port, "exact"), (tower, "unverified"), (port, "unverified"), (tower, "unverified")
+    ]  # fmt: skip
+    assert citations("", [tower]) == citations("It is [1].", []) == ()
 
 
 # --- fences ----------------------------------------------------------------------------------------------------------

@@ -153,6 +153,29 @@ def test_headings_tables_code_and_markup_are_quoted_only_if_nothing_else_passes(
     check(only)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Install the server here\n---\nTo install, run it.", [False, False, True]),  # an underlined heading
+        ("All is done. - Fetch the server.", [True, True]),
+        ("    # fetch the whole server here", [False]),
+        ("- ## Install the server here", [False]),
+        ("- ~~~\n  fetch the server.\n  ~~~", [False]),
+        ("```x y z``` is how code is written here.", [True]),
+    ],
+)
+def test_what_is_a_heading_an_item_or_code_is_told_by_the_scanner(text, expected):
+    assert [passage.plain for passage in passages(Chunk("c", "d", text, 0, len(text)))] == expected
+
+
+def test_a_year_at_the_beginning_of_a_line_is_no_number_of_an_item():
+    text = "The war lasted, as all of them know, until\n1945. Then it was over for good."
+    found = passages(Chunk("c", "d", text, 0, len(text)))
+    assert [passage.quote for passage in found] == [text[:48], "Then it was over for good."]
+    (item,) = passages(Chunk("c", "d", "1945. Then it was over.", 0, 23))
+    assert item.quote == "Then it was over."
+
+
 def test_a_list_comes_with_the_sentence_that_introduces_it():
     text = "To install the server:\n\n1. Fetch it.\n2. Run it!\n\nThen rest."
     answer = ask("how to install the server", text)

@@ -98,6 +98,20 @@ def test_a_fence_that_is_never_closed_reaches_the_end_and_a_code_span_is_no_fenc
     assert split("```x``` is code. It runs.\n\nYes.") == ["```x``` is code.", "It runs.", "Yes."]
 
 
+def test_code_in_a_list_and_with_backticks_behind_tildes_is_one_block():
+    assert split("1. Run it:\n\n    ```sh\n    a. B\n\n    c\n    ```\n2. Done.") == [
+        "1. Run it:",
+        "```sh\n    a. B\n\n    c\n    ```",
+        "2. Done.",
+    ]
+    assert split("- ```\n  a. B\n  ```\nSo it is. Yes.") == ["- ```\n  a. B\n  ```", "So it is.", "Yes."]
+    assert split("~~~ `q`\na. B\n~~~\nYes.") == ["~~~ `q`\na. B\n~~~", "Yes."]
+
+
+def test_an_underlined_heading_is_one_sentence_and_its_underline_another():
+    assert split("Part 2. Use\n===\nA. Yes.\n\n==\n--\nNo.") == ["Part 2. Use", "===", "A. Yes.", "==", "--", "No."]
+
+
 def test_wrapped_lines_are_joined_and_short_lines_are_not():
     wrapped = (
         "The committee met on Tuesday in the old hall of\nVienna and decided at once, against the advice\n"

@@ -14,9 +14,14 @@ from hookrag.errors import ReadError
 from hookrag.options import Matching, checked
 from hookrag.values import Document
 
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
-_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+# What opens front matter, what closes it, and how each line in it begins: text between two rules is text.
+_FRONT_MATTER = {
+    "---": (("---", "..."), re.compile(r"\s|#|- |[\w\"'][^:]*:(?:\s|$)|$")),
+    "+++": (("+++",), re.compile(r"\s|#|\[|[\w\"'][^=]*=|[\]}]|$")),
+}
+_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+# A fence may stand anywhere in a list, also behind the mark of an item. Backticks with more behind them are a code span.
+_FENCE = re.compile(r"[ \t]*((?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(`{3,}(?!.*`)|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 
 
@@ -59,10 +64,11 @@ class Text:
 class Markdown:
     """Reads a Markdown file as one document, titled by `title:` of its front matter or by its first heading.
 
-    Front matter is left out of the text; headings stay in it. Only headings with `#` are looked at.
+    Front matter (YAML between ---, TOML between +++) is left out of the text; headings stay in it. Only headings with `#` are
+    looked at.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(self, *, suffixes: Suffixes = [".md", ".markdown"]) -> None:  # noqa: B006  # never changed
@@ -71,13 +77,24 @@ class Markdown:
     def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
         with _opened(path) as file:
             text = file.read()
-        title = ""
-        front = _FRONT_MATTER.match(text)
-        if front is not None:
-            text = text[front.end() :]
-            named = _TITLE.search(front[1])
-            title = _unquoted(named[1]) if named else ""
-        yield Document(id, text, title or first_heading(text))
+        behind = _behind_front_matter(text)
+        named = _TITLE.search(text, 0, behind)
+        text = text[behind:]
+        yield Document(id, text, (_unquoted(named[1]) if named else "") or first_heading(text))
+
+
+def _behind_front_matter(text: str) -> int:
+    """Where the text begins behind its front matter, 0 where it has none."""
+    lines = text.splitlines(keepends=True)
+    closing, allowed = _FRONT_MATTER.get(lines[0].rstrip() if lines else "", ((), _HEADING))
+    end = len(lines[0]) if closing else 0
+    for line in lines[1:] if closing else ():
+        end += len(line)
+        if line.rstrip() in closing:
+            return end
+        if not allowed.match(line):
+            return 0
+    return 0
 
 
 def _unquoted(text: str) -> str:
@@ -96,8 +113,8 @@ def first_heading(text: str) -> str:
         mark = _FENCE.match(line)
         if mark is not None:
             if not fence:
-                fence = mark[1]
-            elif mark[1].startswith(fence) and not line[mark.end() :].strip():
+                fence = mark[2]
+            elif not mark[1] and mark[2].startswith(fence) and not line[mark.end() :].strip():
                 fence = ""
         elif not fence and (heading := _HEADING.match(line)):
             return heading[1].strip()

@@ -45,7 +45,7 @@ class Sentences:
     A chunk begins with the last `overlap` sentences of the one before, or as many of them as leave room for a new one.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, TypeAlias
 
 from hookrag import AtLeast, Between, Chunk, Document, TokenizingEmbedder, checked
+from hookrag_text.markdown import heading_text
 
 from hookrag_chunking.cutting import Part, cut, whole
 from hookrag_chunking.markdown import outline
@@ -83,7 +84,7 @@ class Recursive:
     embedder reads, where `units = "tokens"`.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(
@@ -120,7 +121,7 @@ class Sections:
     then between sentences, then words. A heading stays with what follows it. Front matter is no text.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(
@@ -152,10 +153,10 @@ class Sections:
 
 
 def context_of(title: str, path: Sequence[str]) -> str:
-    """The title and the headings, outermost first; the title once where it is the first heading.
+    """The title and the headings, outermost first; the title once where it is the first heading, with its marks or without.
 
     >>> context_of("Guide", ["Guide", "Install"]), context_of("Acme", ["Guide", "Install"]), context_of("Acme", [])
     ('Guide > Install', 'Acme > Guide > Install', 'Acme')
     """
-    doubled = path and " ".join(title.split()).casefold() == path[0].casefold()
+    doubled = path and path[0].casefold() in (" ".join(title.split()).casefold(), heading_text(title).casefold())
     return " > ".join(path if doubled or not title else [title, *path])

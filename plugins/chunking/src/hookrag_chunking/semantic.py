@@ -25,7 +25,7 @@ class Semantic:
     words is cut between sentences, a longer sentence between words.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(

@@ -25,7 +25,7 @@ from hookrag import (
     note,
 )
 
-from hookrag_citations.checking import MARKER, Markers, check, claims
+from hookrag_citations.checking import MARKER, Markers, citations
 from hookrag_citations.prompt import DECLINE, INSTRUCTIONS, Draft, draft
 
 # What a chat template may add to each message, and before the first: role names, marks, a default greeting.
@@ -63,7 +63,7 @@ class _Stream:
         whole = self._text.rfind("\n") + 1
         if whole > self._whole:
             self._whole = whole
-            self._pass_citations(_checked(self._text[:whole], self._passages))
+            self._pass_citations(citations(self._text[:whole], self._passages))
 
     def end(self, answer: Answer) -> None:
         """The rest of the text, and the citations of the finished answer that were not passed on yet."""
@@ -75,10 +75,10 @@ class _Stream:
             self._text += text
             self._emit(Event(self._query_id, "text", text))
 
-    def _pass_citations(self, citations: Sequence[Citation]) -> None:
-        for citation in citations[self._cited :]:
+    def _pass_citations(self, found: Sequence[Citation]) -> None:
+        for citation in found[self._cited :]:
             self._emit(Event(self._query_id, "citation", citation=citation))
-        self._cited = max(self._cited, len(citations))
+        self._cited = max(self._cited, len(found))
 
 
 class Cited:
@@ -94,7 +94,7 @@ class Cited:
     exist are taken out of the answer. The answer is not `known` where there is no passage, or the model declined.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(
@@ -206,20 +206,16 @@ def _answer(prompt: _Prompt, completion: Completion) -> Answer:
     text = markers.feed(completion.text) + markers.end()
     context = tuple(prompt.draft.hits[place] for place in prompt.kept)
     known = completion.finish != "filter" and not _declines(text)
-    citations = _checked(text, prompt.passages) if known else ()
+    cited = citations(text, prompt.passages) if known else ()
     note(
-        citations=len(citations),
-        citations_unverified=sum(citation.status == "unverified" for citation in citations),
+        citations=len(cited),
+        citations_unverified=sum(citation.status == "unverified" for citation in cited),
         citations_dropped=markers.dropped,
-        answers_uncited=int(known and not citations),
+        answers_uncited=int(known and not cited),
         answers_cut_short=int(completion.finish == "length"),
         answers_filtered=int(completion.finish == "filter"),
     )
-    return Answer(prompt.draft.query, text, citations, context, completion.usage, known)
-
-
-def _checked(text: str, passages: Sequence[Chunk]) -> tuple[Citation, ...]:
-    return tuple(citation for claim in claims(text, len(passages)) for citation in check(text, claim, passages))
+    return Answer(prompt.draft.query, text, cited, context, completion.usage, known)
 
 
 def _declines(text: str) -> bool:

@@ -21,6 +21,7 @@ from hookrag import (
     checked,
     note,
 )
+from hookrag_text.markdown import Scanner
 
 from hookrag_extractive.choosing import choose
 from hookrag_extractive.passages import Passage, passages
@@ -33,7 +34,7 @@ class Extractive:
     says nothing about probabilities, so scores of another kind are refused.
     """
 
-    version = 1
+    version = 2
 
     @checked
     def __init__(
@@ -162,8 +163,6 @@ def _from(passage: Passage, chosen: Sequence[Passage]) -> int:
 def _shown(quote: str) -> str:
     """The quote with wrapped lines joined; the lines of a list or of code are kept."""
     lines = quote.splitlines()
-    if any(line.rstrip().endswith((":", "\uff1a")) for line in lines[:-1]) or lines[0].lstrip().startswith(
-        ("```", "~~~")
-    ):
+    if any(line.rstrip().endswith((":", "\uff1a")) for line in lines[:-1]) or Scanner().kind(lines[0]) == "fence":
         return quote
     return " ".join(line.strip() for line in lines)

@@ -26,16 +26,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hookrag import PAGE_BREAK
+from hookrag_text.markdown import lines
 
 # Chunks are made by this rule: whoever changes it raises the versions of the chunkers that use it: `sentences`, `recursive`,
 # `sections` and `semantic`.
-_FENCE = re.compile(r"[ \t]{0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r"[ \t]{0,3}#{1,6}(?:[ \t]|$)")
-_ITEM = re.compile(r"[ \t]*(?:[-*+\u2022\u2023\u25aa\u25cf\u00b7]|\d{1,3}[.)]|[A-Za-z]\))[ \t]+\S")
-_ROW = re.compile(r"[ \t]*\|")
-_RULE = re.compile(r"[ \t]{0,3}(?:=[= \t]*|-[- \t]*|\*[* \t]*|_[_ \t]*)$")
-_LINE = re.compile(r"[^\n\r\u2028\u2029]*(?:\r\n|[\n\r\u2028\u2029]|$)")
+_TEXT = frozenset(("paragraph", "text", "quote"))
 _WRAP, _WIDEST = 40, 120
 
 _CLOSERS = "\"'\u00bb\u2019\u201d\u203a)\\]}\u300d\u300f\u3009\u300b\u3011\uff09*_"
@@ -79,7 +74,6 @@ def spans(text: str) -> list[tuple[int, int]]:
     >>> [text[start:end] for start, end in spans(text)]
     ['Dr. Lee paid $3.50.', 'Why?', 'It was 5 p.m. in the U.S.', 'The rest:', '- one', '- two']
     """
-    text = text.replace(PAGE_BREAK, "\n")  # a sentence may go on on the next page as on the next line
     found: list[tuple[int, int]] = []
     for start, end, whole in _blocks(text):
         first, inside = start, 0
@@ -107,31 +101,31 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
     """(start, end, whether it is one sentence as it stands) of each block: together they are the whole text."""
     paragraph: list[tuple[int, str]] = []  # the lines that may still go on, with where they start
-    fence, fence_start = "", 0
-    for found in _LINE.finditer(text):
-        start, line = found.start(), found.group().rstrip("\r\n\u2028\u2029")
-        if fence:
-            mark = _FENCE.match(line)
-            if mark and mark[1].startswith(fence) and not line[mark.end() :].strip():
-                yield fence_start, found.end(), True
-                fence = ""
-            continue
-        mark = _FENCE.match(line)
-        if mark and "`" in line[mark.end() :]:
-            mark = None  # a code span that stands first in its line
-        rule = _RULE.match(line)
-        if mark or rule or not line.strip() or _HEADING.match(line) or _ROW.match(line) or _ITEM.match(line):
-            yield from _paragraph(paragraph)
-            paragraph = []
-        if mark:
-            fence, fence_start = mark[1], start
-        elif rule or _HEADING.match(line) or _ROW.match(line):
-            yield start, found.end(), True
-        elif line.strip():
+    code = -1  # where the code that is not closed yet begins
+    for kind, start, line in lines(text):
+        if kind in _TEXT:
             paragraph.append((start, line))
+        elif kind == "code" or kind == "fence end":
+            if code < 0:  # an item opened it
+                code = paragraph.pop()[0]
+            if kind == "fence end":
+                yield code, start + len(line), True
+                code = -1
+        else:
+            if kind == "underline" and paragraph:
+                yield paragraph.pop()[0], start, True  # a heading is one sentence
+            if paragraph:
+                yield from _paragraph(paragraph)
+                paragraph = []
+            if kind == "item":
+                paragraph.append((start, line))
+            elif kind == "fence":
+                code = start
+            elif kind != "blank":
+                yield start, start + len(line), True
     yield from _paragraph(paragraph)
-    if fence:
-        yield fence_start, len(text), True
+    if code >= 0:
+        yield code, len(text), True
 
 
 def _paragraph(lines: list[tuple[int, str]]) -> Iterator[tuple[int, int, bool]]:
