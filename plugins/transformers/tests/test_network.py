@@ -179,11 +179,13 @@ def test_an_accelerator_is_taken_where_there_is_one(tmp_path, small_model, monke
 
     model = locate(str(small_model(tmp_path / "acme")))
     monkeypatch.setattr(backends, "accelerator", lambda: "cuda")
-    assert str(backends.place_of(model, Wanted())) == "torch on cuda"
-    assert str(backends.place_of(model, Wanted(backend="torch"))) == "torch on cuda"
-    assert str(backends.place_of(model, Wanted(device="cpu"))) == "onnx on cpu"
-    assert str(backends.place_of(model, Wanted(backend="onnx"))) == "onnx on cpu"
-    assert backends.place_of(model, Wanted()).batch_tokens > backends.place_of(model, Wanted(device="cpu")).batch_tokens
+    assert str(backends.engine_of(model, Wanted())) == "torch on cuda"
+    assert str(backends.engine_of(model, Wanted(backend="torch"))) == "torch on cuda"
+    assert str(backends.engine_of(model, Wanted(device="cpu"))) == "onnx on cpu"
+    assert str(backends.engine_of(model, Wanted(backend="onnx"))) == "onnx on cpu"
+    assert (
+        backends.engine_of(model, Wanted()).batch_tokens > backends.engine_of(model, Wanted(device="cpu")).batch_tokens
+    )
 
 
 def test_torch_is_imported_only_where_the_machine_shows_signs_of_an_accelerator(monkeypatch):

@@ -22,7 +22,7 @@ from hookrag.config.signature import (
     beyond,
     convert,
     incapable,
-    is_place,
+    is_own_folder,
     kind_of,
     lacking_attributes,
     lacking_methods,
@@ -55,7 +55,7 @@ class Plan:
     references: Mapping[str, Any]
 
     @property
-    def place(self) -> tuple[str, str]:
+    def table(self) -> tuple[str, str]:
         return KINDS[self.kind], self.name
 
 
@@ -86,7 +86,7 @@ class Builder:
         line = next(
             (self.config.lines[where] for where in ((*table, *keys), tuple(table)) if where in self.config.lines), 0
         )
-        self.problems.append((line, f"{self.config.place(*table, *keys)}[{'.'.join(table)}] {message}"))
+        self.problems.append((line, f"{self.config.located(*table, *keys)}[{'.'.join(table)}] {message}"))
         self._broken.add(tuple(table))
 
     def sound(self, *table: str) -> bool:
@@ -114,7 +114,7 @@ class Builder:
         for key, value in self.config.tables.items():
             if key not in known:
                 hint = nearest(key, known)
-                where = self.config.place(key)
+                where = self.config.located(key)
                 line = self.config.lines.get(
                     (key,), min((n for k, n in self.config.lines.items() if k[0] == key), default=0)
                 )
@@ -157,14 +157,14 @@ class Builder:
         return plan
 
     def _read(self, kind: str, name: str) -> Plan | None:
-        place = [KINDS[kind], name]
+        path = [KINDS[kind], name]
         table = self.config.tables[KINDS[kind]][name]
         if not isinstance(table, Mapping):
             return None  # noted by check_shape
         use = table.get("use")
         if use is None:
             offers = ", ".join(sorted({offer.name for offer in self.catalogue.of_kind(kind)})) or "none installed"
-            self.problem(place, f"needs the key 'use', which says what it is: {offers}")
+            self.problem(path, f"needs the key 'use', which says what it is: {offers}")
             return None
         if isinstance(use, type):
             cls, use_name, version = use, _kebab(use.__name__), ""
@@ -173,19 +173,19 @@ class Builder:
                 offer = self.catalogue.find(kind, use)
                 cls, use_name, version = offer.load(), use, f"{offer.plugin} {offer.version}"
             except PluginError as error:
-                self.problem(place, str(error), "use")
+                self.problem(path, str(error), "use")
                 return None
         else:
-            self.problem(place, f"use must be text, got {shown(use)}", "use")
+            self.problem(path, f"use must be text, got {shown(use)}", "use")
             return None
         lacking = lacking_methods(cls, PROTOCOLS[kind])
         if lacking:
-            self.problem(place, f"{use_name!r} is no {kind}: it has no {'(), '.join(lacking)}()", "use")
+            self.problem(path, f"{use_name!r} is no {kind}: it has no {'(), '.join(lacking)}()", "use")
             return None
         try:
             known = parameters(cls)
         except PluginError as error:
-            self.problem(place, str(error), "use")
+            self.problem(path, str(error), "use")
             return None
         values, references = self._values(kind, name, table, known)
         plan = Plan(kind, name, use_name, cls, version, known, values, references)
@@ -198,7 +198,7 @@ class Builder:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         own: dict[str, Any] = {}
         for key, parameter in known.items():
-            if kind == "store" and key not in table and is_place(parameter):
+            if kind == "store" and key not in table and is_own_folder(parameter):
                 own[key] = generations.place(index_folder(self.config), self.generation) / "stores" / name
         rest = {key: value for key, value in table.items() if key != "use"}
         values, references = self.read([KINDS[kind], name], rest, known, given=own)
@@ -206,7 +206,7 @@ class Builder:
 
     def read(
         self,
-        place: Sequence[str],
+        path: Sequence[str],
         table: Mapping[str, Any],
         known: Mapping[str, Parameter],
         *,
@@ -222,7 +222,7 @@ class Builder:
             parameter = known.get(key)
             if parameter is None:
                 listed = ", ".join(known) or "none"
-                self.problem(place, f"unknown key {key!r}{nearest(key, known)}; known keys: {listed}", key)
+                self.problem(path, f"unknown key {key!r}{nearest(key, known)}; known keys: {listed}", key)
                 continue
             refers = parameter.reference is not None
             try:
@@ -232,32 +232,32 @@ class Builder:
                 message = f"{key}{error.path} {error}"
                 if refers:
                     message = f"{key} must be {type_name(parameter.annotation)}, got {shown(value)}"
-                self.problem(place, message, key)
+                self.problem(path, message, key)
                 continue
             for message in parameter.problems(found):
-                self.problem(place, message, key)
+                self.problem(path, message, key)
             if not refers:
                 values[key] = found
             elif found is not None:  # None, from Python, is the same as no key
                 references[key] = found
         for key, parameter in known.items():
             if parameter.required and key not in table and key not in given:
-                self.problem(place, f"needs the key {key!r}: {type_name(parameter.annotation)}")
+                self.problem(path, f"needs the key {key!r}: {type_name(parameter.annotation)}")
         return values, references
 
     def _check_beside(self, plan: Plan, table: Mapping[str, Any]) -> None:
         """Note why a store cannot be filled anew beside itself."""
-        kept = any(is_place(parameter) for parameter in plan.parameters.values())
+        kept = any(is_own_folder(parameter) for parameter in plan.parameters.values())
         if kept and "path" in table:
             self.problem(
-                plan.place,
+                plan.table,
                 f"lies in {str(table['path'])!r}: hookrag reindex can fill a new store beside it only in the index folder "
                 f"{index_folder(self.config)}: take the key 'path' out",
                 "path",
             )
         elif not kept:
             message = "cannot be filled anew beside itself: it has neither a path in the index folder nor generations"
-            self.problem(plan.place, f"{message}; index into another store instead, with another configuration", "use")
+            self.problem(plan.table, f"{message}; index into another store instead, with another configuration", "use")
 
     def _follow(self, plan: Plan, key: str, parameter: Parameter, trail: tuple[tuple[str, str], ...]) -> None:
         protocol = parameter.reference
@@ -270,7 +270,7 @@ class Builder:
                 listed = ", ".join(tables) or "none"
                 hint = nearest(target, tables)
                 self.problem(
-                    plan.place, f"{key}: no table [{KINDS[kind]}.{target}]{hint}; {KINDS[kind]}: {listed}", key
+                    plan.table, f"{key}: no table [{KINDS[kind]}.{target}]{hint}; {KINDS[kind]}: {listed}", key
                 )
                 continue
             found = self.plan(kind, target, trail)
@@ -282,7 +282,7 @@ class Builder:
                 can = [name for name, p in others.items() if p and all(hasattr(p.cls, need) for need in needed)]
                 instead = f"; {KINDS[kind]} that can: {', '.join(can)}" if can else ""
                 self.problem(
-                    plan.place, f"{key} = {target!r}: {found.use!r} has no {'(), '.join(lacking)}(){instead}", key
+                    plan.table, f"{key} = {target!r}: {found.use!r} has no {'(), '.join(lacking)}(){instead}", key
                 )
 
     def _make(self, kind: str, name: str) -> Proxy | None:
@@ -290,7 +290,7 @@ class Builder:
         if here in self._built:
             return self._built[here]
         plan = self._plans[here]
-        if plan is None or not self.sound(*plan.place):
+        if plan is None or not self.sound(*plan.table):
             return None
         references = {key: self._resolve(plan.parameters[key], names) for key, names in plan.references.items()}
         self._built[here] = None
@@ -312,7 +312,7 @@ class Builder:
                 return None
             lacking = lacking_attributes(component, PROTOCOLS[kind])
             if lacking:
-                self.problem(plan.place, f"{plan.use!r} is no {kind}: it has no {', '.join(lacking)}", "use")
+                self.problem(plan.table, f"{plan.use!r} is no {kind}: it has no {', '.join(lacking)}", "use")
                 return None
             if kind == "store" and not self._check_embedders(plan, component):
                 return None
@@ -332,7 +332,7 @@ class Builder:
                 lack = incapable(proxy, protocol)
                 if lack:
                     capable = False
-                    self.problem(plan.place, f"{key} = {proxy.step.name!r}: {lack}", key)
+                    self.problem(plan.table, f"{key} = {proxy.step.name!r}: {lack}", key)
         return capable
 
     def _check_embedders(self, plan: Plan, store: Any) -> bool:
@@ -342,7 +342,7 @@ class Builder:
                 key = next((key for key, names in plan.references.items() if embedder.step.name in _flat(names)), "use")
                 gives = ", ".join(sorted(embedder.outputs))
                 self.problem(
-                    plan.place, f"{key}: {embedder.step} gives {gives} vectors, and the store keeps {output} ones", key
+                    plan.table, f"{key}: {embedder.step} gives {gives} vectors, and the store keeps {output} ones", key
                 )
                 return False
         return True
@@ -354,10 +354,10 @@ class Builder:
         except (ValueError, HookragError) as error:
             self._causes.append(error)
             key = re.match(r"\w*", str(error))  # named first: the problem has its line, if it is one
-            self.problem(plan.place, str(error), key[0] if key else "")
+            self.problem(plan.table, str(error), key[0] if key else "")
         except Exception as error:  # not what a constructor raises about its values: a mistake of whoever wrote it
             self._causes.append(error)
-            self.problem(plan.place, f"{plan.use!r} failed to be made: {type(error).__name__}: {error}", "use")
+            self.problem(plan.table, f"{plan.use!r} failed to be made: {type(error).__name__}: {error}", "use")
         return None
 
     def _resolve(self, parameter: Parameter, names: Any) -> Any:

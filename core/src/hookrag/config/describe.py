@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hookrag.config.signature import Parameter, is_place, parameters, type_name
+from hookrag.config.signature import Parameter, is_own_folder, parameters, type_name
 from hookrag.values import KINDS
 
 
@@ -42,10 +42,10 @@ def options_of(cls: type, kind: str) -> list[Option]:
 
 
 def _option(parameter: Parameter, kind: str) -> Option:
-    placed = kind == "store" and is_place(parameter)
-    required = parameter.required and not placed
+    own_folder = kind == "store" and is_own_folder(parameter)
+    required = parameter.required and not own_folder
     value = _plain(parameter.default)
-    default = "in the index folder" if placed else "required" if required else _written(value)
+    default = "in the index folder" if own_folder else "required" if required else _written(value)
     kind_of_value, type_ = type_name(parameter.declared), type_name(parameter.annotation)
     return Option(
         parameter.name, kind_of_value, type_, parameter.limits, required, default, value, parameter.description

@@ -29,8 +29,8 @@ class Config:
     folder: Path = field(default_factory=Path.cwd)
     lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
-    def place(self, *keys: str) -> str:
-        """ "hookrag.toml:7: " for the nearest of table and key that the file has; "" without a file."""
+    def located(self, *keys: str) -> str:
+        """The file and the line, "hookrag.toml:7: ", of the nearest of table and key that the file has; "" without a file."""
         if self.path is None:
             return ""
         for length in range(len(keys), 0, -1):

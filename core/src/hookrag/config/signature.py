@@ -208,14 +208,14 @@ def generational(cls: type) -> bool:
     return hasattr(cls, "promote") and hasattr(cls, "retire") and "generation" in inspect.signature(cls).parameters
 
 
-def is_place(parameter: Parameter) -> bool:
+def is_own_folder(parameter: Parameter) -> bool:
     """Whether it is the folder of a store, which the builder fills in where a table does not."""
     return parameter.name == "path" and parameter.annotation is Path and parameter.required
 
 
 def served(cls: type, settings: Mapping[str, Any]) -> bool:
     """Whether a store of these settings keeps its generations on a server; one with a folder does where it has a `uri`."""
-    embedded = any(is_place(parameter) for parameter in parameters(cls).values()) and settings.get("uri") is None
+    embedded = any(is_own_folder(parameter) for parameter in parameters(cls).values()) and settings.get("uri") is None
     return generational(cls) and not embedded
 
 

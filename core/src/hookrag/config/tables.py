@@ -241,8 +241,8 @@ def _components(builder: Builder, name: str, table: Mapping[str, Any]) -> list[t
     return found
 
 
-def _table(builder: Builder, cls: type, place: Sequence[str], table: Any) -> dict[str, Any]:
+def _table(builder: Builder, cls: type, path: Sequence[str], table: Any) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         return {}  # noted by check_shape
-    values, references = builder.read(place, table, parameters(cls))
+    values, references = builder.read(path, table, parameters(cls))
     return {**values, **references}

@@ -14,11 +14,11 @@ from hookrag_transformers.backends import (
     BatchTokens,
     DeviceOption,
     DtypeOption,
-    Place,
+    Engine,
     Threads,
     Wanted,
+    engine_of,
     load,
-    place_of,
 )
 from hookrag_transformers.checkpoint import checkpoint_of, tokenizer_of
 from hookrag_transformers.models import Model, ModelError, locate
@@ -69,7 +69,7 @@ class CrossEncoder:
     @property
     def runs_on(self) -> str:
         """What computes and where, as `backend` and `device` were resolved: "onnx on cpu", "torch on cuda:0"."""
-        return str(self._open_parts().place)
+        return str(self._open_parts().engine)
 
     def models(self) -> Collection[str]:
         """The model that it needs, as the configuration names it."""
@@ -86,16 +86,16 @@ class CrossEncoder:
                 f"model {model.name}: max_tokens is {self._max_tokens}; it must be at least {least}, for the special tokens "
                 f"of a pair and a few of its own, and at most the model's {positions} positions"
             )
-        place = place_of(model, self._wanted)
-        checkpoint = checkpoint_of(model, place.backend)
-        session = load(checkpoint, "scores", place, self._wanted)
+        engine = engine_of(model, self._wanted)
+        checkpoint = checkpoint_of(model, engine.backend)
+        session = load(checkpoint, "scores", engine, self._wanted)
         ((_, logits, _),) = session.run(tokenizer.pairs(["a"], ["a"], [(0, 0)], self._max_tokens), 1)
         if logits.shape not in ((1,), (1, 1)):
             raise ModelError(f"model {model.name} gives {logits.size} scores a pair: choose a model with one label")
         numbers = "" if self._dtype == "float32" else f" in {self._dtype}"
         files = "-".join(digest[:16] for digest in (checkpoint.weights, checkpoint.config) if digest)
         kind = ScoreKind("logit", f"cross-encoder {files} at {self._max_tokens} tokens{numbers}")
-        self._opened = _Opened(model, tokenizer, place, session, kind)
+        self._opened = _Opened(model, tokenizer, engine, session, kind)
 
     def close(self) -> None:
         self._opened = None
@@ -111,9 +111,9 @@ class CrossEncoder:
             pair = queries.setdefault(query, len(queries)), passages.setdefault(passage, len(passages))
             order[at] = places.setdefault(pair, len(places))
         sequences = parts.tokenizer.pairs(list(queries), list(passages), list(places), self._max_tokens)
-        note(distinct=len(places), runs_on=str(parts.place), **sequences.facts)
+        note(distinct=len(places), runs_on=str(parts.engine), **sequences.facts)
         scores = np.zeros(len(places), dtype=np.float32)  # that of a pair without any token
-        for chosen, logits, _ in parts.session.run(sequences, self._batch_tokens or parts.place.batch_tokens):
+        for chosen, logits, _ in parts.session.run(sequences, self._batch_tokens or parts.engine.batch_tokens):
             scores[chosen] = logits.reshape(len(chosen))
         if not np.isfinite(scores).all():
             raise ModelError(
@@ -162,6 +162,6 @@ class _Opened:
 
     model: Model
     tokenizer: TextTokenizer
-    place: Place
+    engine: Engine
     session: Runs
     kind: ScoreKind

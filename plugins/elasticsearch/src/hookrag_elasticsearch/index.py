@@ -138,10 +138,10 @@ def retire(connection: Connection, index: str, generation: int) -> None:
 
 # The card. It lies in the index, beside the rows, so that it is deleted, snapshotted and restored with them.
 
-Place = tuple[int, int]
+Revision = tuple[int, int]
 
 
-def read_card(connection: Connection, generation: int) -> tuple[Card, Place]:
+def read_card(connection: Connection, generation: int) -> tuple[Card, Revision]:
     """The card, and what `save_card` needs to know that nobody else has changed it; a new card where there is none."""
     while True:
         try:
@@ -157,10 +157,10 @@ def read_card(connection: Connection, generation: int) -> tuple[Card, Place]:
             _write_card(connection, Card(uuid4().hex, generation=generation), None)
 
 
-def save_card(connection: Connection, card: Card, place: Place) -> Place:
-    """Replace the card that was read at this place. HookragError where another process has changed it since."""
+def save_card(connection: Connection, card: Card, revision: Revision) -> Revision:
+    """Replace the card that was read at this revision. HookragError where another process has changed it since."""
     try:
-        return _write_card(connection, card, place)
+        return _write_card(connection, card, revision)
     except Conflict as error:
         found, now = read_card(connection, card.generation)
         if found == replace(card, identity=dict(card.identity)):
@@ -171,9 +171,11 @@ def save_card(connection: Connection, card: Card, place: Place) -> Place:
         ) from error
 
 
-def _write_card(connection: Connection, card: Card, place: Place | None) -> Place:
+def _write_card(connection: Connection, card: Card, revision: Revision | None) -> Revision:
     text = json.dumps({**asdict(card), "identity": dict(card.identity)}, sort_keys=True)
-    guard: Json = {"op_type": "create"} if place is None else {"if_seq_no": place[0], "if_primary_term": place[1]}
+    guard: Json = (
+        {"op_type": "create"} if revision is None else {"if_seq_no": revision[0], "if_primary_term": revision[1]}
+    )
     answer = connection.call(
         "save the card",
         lambda: connection.client.index(

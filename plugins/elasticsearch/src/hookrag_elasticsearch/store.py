@@ -146,7 +146,7 @@ class Elasticsearch:
         self._options = schema.Options(analyzer, k1, b, metric, dense_index, m, ef_construction, shards, replicas)
         self._connection: Connection | None = None
         self._found: schema.Found | None = None
-        self._card_place: schema.Place | None = None
+        self._card_revision: schema.Revision | None = None
 
     # The life of the store.
 
@@ -173,7 +173,7 @@ class Elasticsearch:
     def close(self) -> None:
         """Disconnect."""
         connection, self._connection = self._connection, None
-        self._found = self._card_place = None
+        self._found = self._card_revision = None
         if connection is not None:
             connection.client.close()
 
@@ -184,19 +184,19 @@ class Elasticsearch:
     def card(self) -> Card:
         """The card; rows that are wiped take it with them, and the next one has another uuid."""
         connection, found = self._open()
-        card, self._card_place = schema.read_card(connection, found.generation)
+        card, self._card_revision = schema.read_card(connection, found.generation)
         return card
 
     def stamp(self, card: Card, /) -> None:
         """Save the card, unless another process has since this one read it; its uuid has to be this store's."""
         connection, found = self._open()
-        place = self._card_place
+        revision = self._card_revision
         kept, now = schema.read_card(connection, found.generation)
         if card.uuid != kept.uuid:
             raise HookragError(
                 f"{connection.where}: got a card of the store {card.uuid}, expected one of the store {kept.uuid}"
             )
-        self._card_place = schema.save_card(connection, card, place or now)
+        self._card_revision = schema.save_card(connection, card, revision or now)
 
     def promote(self) -> None:
         """Make this generation the one that `index` stands for, and so the one that stores without a generation search."""

@@ -31,7 +31,7 @@ def check_collection(name: str, *, served: bool) -> None:
         raise ValueError(f"collection must not end in _g and a number, as the generations of an index do, got {name!r}")
 
 
-def check_place(uri: str | None, token_env: str | None, generation: int | None) -> None:
+def check_server(uri: str | None, token_env: str | None, generation: int | None) -> None:
     """ValueError where something that only a server has is set without one, or the server's address is none."""
     if uri is not None:
         _check_uri(uri)

@@ -46,7 +46,7 @@ from hookrag_milvus.rows import (
     unwarned,
 )
 from hookrag_milvus.search import search
-from hookrag_milvus.settings import Collection, Generation, Timeout, check_collection, check_place
+from hookrag_milvus.settings import Collection, Generation, Timeout, check_collection, check_server
 from hookrag_milvus.where import expression, one_of
 
 _IDS = 1_000
@@ -99,7 +99,7 @@ class Milvus:
         timeout: Timeout = 60.0,
         generation: Generation = None,
     ) -> None:
-        check_place(uri, token_env, generation)
+        check_server(uri, token_env, generation)
         check_collection(collection, served=uri is not None)
         given = {"m": m, "ef_construction": ef_construction, "ef": ef, "nlist": nlist, "nprobe": nprobe}
         self._options = options(metric, index, given)

@@ -49,7 +49,7 @@ _CPU_TOKENS, _ACCELERATOR_TOKENS = 1024, 16384
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Engine:
     """What runs a model and where, as a trace shows it: "onnx on cpu"."""
 
     backend: Backend
@@ -84,40 +84,40 @@ class Wanted:
             )
 
 
-def place_of(model: Model, wanted: Wanted) -> Place:
+def engine_of(model: Model, wanted: Wanted) -> Engine:
     """Where the model runs: as the options say; `auto` is torch on an accelerator if there is one, else ONNX Runtime if it
     can run the model, else torch on the CPU. Raises ModelError where torch is needed and absent, or the device is.
     """
     if wanted.backend == "onnx":
-        return Place("onnx", "cpu")
+        return Engine("onnx", "cpu")
     if wanted.backend == "torch" or wanted.device not in ("auto", "cpu") or wanted.dtype != "float32":
         _require_torch(model)
-        return Place("torch", _checked(model, wanted.device) or accelerator() or "cpu")
+        return Engine("torch", _checked(model, wanted.device) or accelerator() or "cpu")
     found = accelerator() if wanted.device == "auto" else None
     if found and _has_weights(model):
-        return Place("torch", found)
+        return Engine("torch", found)
     if checkpoint_of(model, "onnx").form == "export":
-        return Place("onnx", "cpu")
+        return Engine("onnx", "cpu")
     try:
         architecture_of(model.read("config.json"), f"model {model.name}")
     except ModelError:
         if not _has_torch():
             raise
-        return Place("torch", "cpu")
-    return Place("onnx", "cpu")
+        return Engine("torch", "cpu")
+    return Engine("onnx", "cpu")
 
 
-def load(checkpoint: Checkpoint, head: Head, place: Place, wanted: Wanted) -> Runs:
+def load(checkpoint: Checkpoint, head: Head, engine: Engine, wanted: Wanted) -> Runs:
     """The model, ready to run; equal ones are loaded once. Raises ModelError."""
     threads = wanted.threads or default_threads()
-    if place.backend == "onnx":
+    if engine.backend == "onnx":
         graph = graph_of(checkpoint, head)
         gives: Literal["states", "scores"] = "scores" if head == "scores" else "states"
         return shared((graph, threads, gives), lambda: Session(graph, threads, gives))
     from hookrag_transformers.network import Network
 
-    key = (checkpoint.model.folder, checkpoint.weights, checkpoint.config, head, place.device, wanted.dtype, threads)
-    return shared(key, lambda: Network(checkpoint, head, place.device, wanted.dtype, threads))
+    key = (checkpoint.model.folder, checkpoint.weights, checkpoint.config, head, engine.device, wanted.dtype, threads)
+    return shared(key, lambda: Network(checkpoint, head, engine.device, wanted.dtype, threads))
 
 
 def accelerator() -> str | None:

@@ -102,7 +102,7 @@ class TransformersEmbedder:
     @property
     def runs_on(self) -> str:
         """What computes and where, as `backend` and `device` were resolved: "onnx on cpu", "torch on cuda:0"."""
-        return str(self._encoder("document").place)
+        return str(self._encoder("document").engine)
 
     def models(self) -> Collection[str]:
         """The models that it needs, as the configuration names them."""

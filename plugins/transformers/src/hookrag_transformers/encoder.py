@@ -9,7 +9,7 @@ import numpy as np
 from hookrag import note
 from numpy.typing import NDArray
 
-from hookrag_transformers.backends import NUMBERS, Wanted, load, place_of
+from hookrag_transformers.backends import NUMBERS, Wanted, engine_of, load
 from hookrag_transformers.checkpoint import checkpoint_of, digest_of, tokenizer_of
 from hookrag_transformers.dense import dense_of
 from hookrag_transformers.graph import Head
@@ -75,10 +75,10 @@ class Encoder:
             )
         self._full_width = width
         self.dimensions = settings.dimensions or width
-        self.place = place_of(part, wanted)
-        self._checkpoint = checkpoint_of(part, self.place.backend)
+        self.engine = engine_of(part, wanted)
+        self._checkpoint = checkpoint_of(part, self.engine.backend)
         self._wanted = wanted
-        self._batch_tokens = batch_tokens or self.place.batch_tokens
+        self._batch_tokens = batch_tokens or self.engine.batch_tokens
         self._session: Runs | None = None
         self._loading = Lock()
 
@@ -92,7 +92,7 @@ class Encoder:
         with self._loading:
             if self._session is None:
                 head: Head = "first" if self.settings.pooling == "cls" and self.settings.pooled_prefix else "tokens"
-                session = load(self._checkpoint, head, self.place, self._wanted)
+                session = load(self._checkpoint, head, self.engine, self._wanted)
                 ((_, states, _),) = session.run(self.tokenizer.singles(["a"], self.settings.max_tokens), 1)
                 if states.ndim != 3:
                     raise ModelError(
@@ -154,7 +154,7 @@ class Encoder:
         """
         session, settings = self.load(), self.settings
         sequences = self.tokenizer.singles([settings.prefix + text for text in texts], settings.max_tokens)
-        note(runs_on=str(self.place), **sequences.facts)
+        note(runs_on=str(self.engine), **sequences.facts)
         made = np.zeros((len(texts), self._states_width), dtype=np.float32)
         pool = POOLINGS[settings.pooling]
         # The prompt and what stands before it are left out, as sentence-transformers does; one token is always left.
