@@ -222,7 +222,7 @@ class KeptReranker:
             rows = [[scores[keys[key].chunk.id]] for key in missing]
             shelf.add(missing, np.array(rows, dtype=np.float32))
         if not ranking.hits:
-            return replace(ranking, source=probe.source, kind=probe.kind)
+            return replace(ranking, stage=probe.stage, kind=probe.kind)
         scored = shelf.rows([key_of(ranking.query.text, hit.chunk.input) for hit in ranking.hits])[:, 0]
         hits = [replace(hit, score=float(score)) for hit, score in zip(ranking.hits, scored, strict=True)]
-        return Ranking(ranking.query, best(hits, k), probe.source, probe.kind)
+        return Ranking(ranking.query, best(hits, k), probe.stage, probe.kind)

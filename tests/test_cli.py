@@ -151,10 +151,10 @@ def test_search(indexed: Path) -> None:
     plain = run(indexed, "search", "which", "port", "does", "PostgreSQL", "use", "-k", "1").stdout
     assert plain.splitlines()[0].startswith("  1  docs/port.txt:0-")
     (ranking,) = json.loads(run(indexed, "search", "PostgreSQL port", "-k", "2", "--explain", "--json").stdout)
-    assert set(ranking) == {"query", "source", "kind", "producer", "hits"}
+    assert set(ranking) == {"query", "stage", "kind", "producer", "hits"}
     hit = ranking["hits"][0]
     assert set(hit) == {"rank", "score", "document", "chunk", "start", "end", "context", "text", "metadata", "parts"}
-    assert [part["source"] for part in hit["parts"]] == ["dense", "text", "fused"]
+    assert [part["stage"] for part in hit["parts"]] == ["dense", "text", "fused"]
     assert hit["parts"][1]["terms"]
     assert hit["text"] == FILES["docs/port.txt"].strip()
 

@@ -253,7 +253,7 @@ def test_matching_terms_only_when_asked(tmp_path: Path) -> None:
         pipeline.index([Document("a", "the moon orbits")])
         assert pipeline.retrieve(["moon light"])[0].hits[0].parts == ()
         (part,) = pipeline.retrieve(["moon light"], explain=True)[0].hits[0].parts
-        assert (part.source, part.rank, part.terms) == ("text", 1, ("moon",))
+        assert (part.stage, part.rank, part.terms) == ("text", 1, ("moon",))
     assert not explaining()
 
 

@@ -219,7 +219,7 @@ fallback = "elsewhere"
             found, lost = pipeline.retrieve(["Eiffel Tower completed 1889", "zebra zoology xylophone"], k=2)
         assert found.hits[0].chunk.text == DOCUMENTS[0].text
         assert lost.hits[0].chunk.text == "The web says so."
-        assert [part.source for part in found.hits[0].parts][-1:] == ["fused"]
+        assert [part.stage for part in found.hits[0].parts][-1:] == ["fused"]
         crag = next(span for span in trace.walk() if span.step and span.step.name == "crag")
         assert crag.notes == {"corrected": 1}
         assert pipeline.answer(["Eiffel Tower completed 1889"])[0].citations[0].quote == DOCUMENTS[0].text

@@ -183,7 +183,7 @@ class ScoreKind:
 class Part:
     """What one stage said about a hit: its place there (from 1), its score, and the query terms it matched."""
 
-    source: str
+    stage: str
     kind: ScoreKind
     rank: int
     score: float
@@ -206,7 +206,8 @@ def best(hits: Iterable[Hit], k: int) -> tuple[Hit, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The hits for one query: score descending, then chunk id ascending; `kind` says what the scores are.
+    """The hits for one query: score descending, then chunk id ascending; `kind` says what the scores are,
+    and `stage` what gave them ("reranked").
 
     `notes` are JSON values that a component wants the caller to know ("the corpus did not answer this, the web did").
     `outside` has the chunk ids of the hits that come from no store, each with the retriever that brought it; the core writes it
@@ -215,7 +216,7 @@ class Ranking:
 
     query: Query
     hits: tuple[Hit, ...]
-    source: str
+    stage: str
     kind: ScoreKind
     notes: Mapping[str, Any] = NOTHING
     outside: Mapping[str, str] = NOTHING

@@ -129,7 +129,7 @@ def _hit(hit: Hit, rank: int, parts: bool) -> JSON:
     told = {"rank": rank, "score": hit.score, **_chunk(hit.chunk)}
     if parts:
         told["parts"] = [
-            {"source": one.source, **_kind(one.kind), "rank": one.rank, "score": one.score, "terms": list(one.terms)}
+            {"stage": one.stage, **_kind(one.kind), "rank": one.rank, "score": one.score, "terms": list(one.terms)}
             for one in hit.parts
         ]
     return told
@@ -138,7 +138,7 @@ def _hit(hit: Hit, rank: int, parts: bool) -> JSON:
 def _ranking(ranking: Ranking, parts: bool) -> JSON:
     return {
         "query": _query(ranking.query),
-        "source": ranking.source,
+        "stage": ranking.stage,
         **_kind(ranking.kind),
         "hits": [_hit(hit, rank, parts) for rank, hit in enumerate(ranking.hits, 1)],
         **_told(ranking),
@@ -309,7 +309,7 @@ def _read_kind(read: _Fields) -> ScoreKind:
 
 def _read_hit(read: _Fields) -> Hit:
     parts = [
-        Part(one("source", str), _read_kind(one), one("rank", int), one("score", float), one.texts("terms"))
+        Part(one("stage", str), _read_kind(one), one("rank", int), one("score", float), one.texts("terms"))
         for one in read.each("parts", ())
     ]
     return Hit(_read_chunk(read), read("score", float), tuple(parts))
@@ -319,7 +319,7 @@ def _read_ranking(read: _Fields) -> Ranking:
     return Ranking(
         _read_query(read.inner("query")),
         tuple(_read_hit(one) for one in read.each("hits")),
-        read("source", str),
+        read("stage", str),
         _read_kind(read),
         read("notes", dict, {}),
         read("outside", dict, {}),

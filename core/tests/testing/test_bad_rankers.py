@@ -173,7 +173,7 @@ class ChangesChunks(RankFuser):
 
 class SaysNoKind(RankFuser):
     def fuse(self, legs, *, k):
-        return [replace(one, source="") for one in super().fuse(legs, k=k)]
+        return [replace(one, stage="") for one in super().fuse(legs, k=k)]
 
 
 FUSERS = [

@@ -87,7 +87,7 @@ class AnswersOnce(Plain):
         result = proceed(call)
         if call.operation == "rerank":
             if self.seen:
-                return [replace(one, source="again") for one in result]
+                return [replace(one, stage="again") for one in result]
             self.seen.add("rerank")
         return result
 
@@ -106,7 +106,7 @@ MIDDLEWARE = [
     (
         AnswersOnce,
         ["check_results_pass_unchanged", "check_nests_in_each_order"],
-        "changes the second result of rerank: result[0].source is 'overlap' and 'again'",
+        "changes the second result of rerank: result[0].stage is 'overlap' and 'again'",
     ),
     (TakesOptions, ["check_around_takes_a_call_and_proceed"], "names the options ['quiet'] in around()"),
 ]

@@ -88,7 +88,7 @@ def test_reranks_by_logit_and_keeps_k(judge):
     assert made.hits[0].chunk.id == "001"
     assert len(made.hits) == 2
     assert made.hits[0].score > made.hits[1].score
-    assert made.source == "cross-encoder"
+    assert made.stage == "cross-encoder"
     assert made.kind.name == "logit"
     assert made.kind.producer.endswith("at 512 tokens")
 

@@ -167,7 +167,7 @@ def test_parts_tell_what_each_leg_said_and_the_chunk_is_the_first_legs():
     explained = Ranking(QUERY, (Hit(Chunk("a", "d", "explained", 0, 1), 7.0, (told,)),), "bm25", BM25)
     plain = leg({"b": 3.0, "a": 2.0}, source="other")
     (ranking,) = RRF().fuse([[nested], [explained], [plain]], k=5)
-    assert (ranking.query, ranking.source, ranking.kind) == (QUERY, "rrf", ScoreKind("rrf"))
+    assert (ranking.query, ranking.stage, ranking.kind) == (QUERY, "rrf", ScoreKind("rrf"))
     assert ranking.hits[0].chunk.text == "nested"
     assert ranking.hits[0].parts == (inner, Part("reranked", COSINE, 1, 0.9), told, Part("other", BM25, 2, 2.0))
     assert ranking.hits[1].parts == (Part("other", BM25, 1, 3.0),)

@@ -146,7 +146,7 @@ def _show(ranking: Ranking, explain: bool) -> None:
             for part in hit.parts:
                 terms = f"  {plain(', '.join(part.terms))}" if part.terms else ""
                 click.echo(
-                    styled(f"     {part.source}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
+                    styled(f"     {part.stage}: rank {part.rank}, {part.kind.name} {part.score:.4g}{terms}", fg="cyan")
                 )
 
 

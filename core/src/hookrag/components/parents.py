@@ -69,4 +69,4 @@ class Parents:
                 chunk = found
             if chunk.id not in lifted:
                 lifted[chunk.id] = Hit(chunk, hit.score, hit.parts)
-        return replace(ranking, hits=tuple(lifted.values()), source="parents")
+        return replace(ranking, hits=tuple(lifted.values()), stage="parents")

@@ -35,9 +35,9 @@ def _remembering(ranking: Ranking) -> Ranking:
     """The ranking with its own word on every hit appended to the hit's parts, which a reranker keeps."""
     hits = []
     for rank, hit in enumerate(ranking.hits, 1):
-        own = Part(ranking.source, ranking.kind, rank, hit.score)
+        own = Part(ranking.stage, ranking.kind, rank, hit.score)
         parts = hit.parts
-        if parts and parts[-1].source == ranking.source and parts[-1].rank == rank:
+        if parts and parts[-1].stage == ranking.stage and parts[-1].rank == rank:
             own, parts = parts[-1], parts[:-1]  # a text search that was explained has said it already, with its terms
         hits.append(Hit(hit.chunk, hit.score, (*parts, own)))
-    return Ranking(ranking.query, tuple(hits), ranking.source, ranking.kind, ranking.notes, ranking.outside)
+    return Ranking(ranking.query, tuple(hits), ranking.stage, ranking.kind, ranking.notes, ranking.outside)

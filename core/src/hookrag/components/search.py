@@ -28,8 +28,8 @@ def _by_filter(queries: Sequence[Query], search: Search) -> list[list[Hit]]:
     return found
 
 
-def _rankings(queries: Sequence[Query], found: list[list[Hit]], source: str, kind: ScoreKind) -> list[Ranking]:
-    return [Ranking(query, tuple(hits), source, kind) for query, hits in zip(queries, found, strict=True)]
+def _rankings(queries: Sequence[Query], found: list[list[Hit]], stage: str, kind: ScoreKind) -> list[Ranking]:
+    return [Ranking(query, tuple(hits), stage, kind) for query, hits in zip(queries, found, strict=True)]
 
 
 def _same_space(retriever: str, output: str, query: Embedder, document: Embedder) -> None:
@@ -109,7 +109,7 @@ class Text:
     def _explained(self, ranking: Ranking) -> Ranking:
         terms = self.store.matching_terms(ranking.query.text, [hit.chunk.id for hit in ranking.hits])
         hits = (
-            replace(hit, parts=(Part(ranking.source, ranking.kind, rank, hit.score, matched),))
+            replace(hit, parts=(Part(ranking.stage, ranking.kind, rank, hit.score, matched),))
             for rank, (hit, matched) in enumerate(zip(ranking.hits, terms, strict=True), 1)
         )
         return replace(ranking, hits=tuple(hits))

@@ -142,7 +142,7 @@ def check_says_what_scores_are(make: Make) -> str | None:
     with opened("fuser", make) as fuser:
         fused = _fuse(fuser, _legs())
         kinds = {one.kind for one in fused}
-        named = all(one.source and isinstance(one.kind, ScoreKind) and one.kind.name for one in fused)
+        named = all(one.stage and isinstance(one.kind, ScoreKind) and one.kind.name for one in fused)
         require(
             named and len(kinds) == 1,
             fuser,

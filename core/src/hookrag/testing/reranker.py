@@ -162,7 +162,7 @@ def check_says_what_scores_are(make: Make) -> str | None:
     with opened("reranker", make) as reranker:
         after = _rerank(reranker, rankings())
         kinds = {one.kind for one in after}
-        named = all(one.source and isinstance(one.kind, ScoreKind) and one.kind.name for one in after)
+        named = all(one.stage and isinstance(one.kind, ScoreKind) and one.kind.name for one in after)
         require(
             named and len(kinds) == 1,
             reranker,

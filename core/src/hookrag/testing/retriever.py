@@ -65,11 +65,11 @@ def check_rankings_say_what_scores_are(make: Make) -> str | None:
     with opened("retriever", make) as retriever:
         found = _retrieve(retriever, QUERIES, 3)
         for ranking in found:
-            named = bool(ranking.source) and isinstance(ranking.kind, ScoreKind) and bool(ranking.kind.name)
+            named = bool(ranking.stage) and isinstance(ranking.kind, ScoreKind) and bool(ranking.kind.name)
             require(
                 named,
                 retriever,
-                f"gives a ranking with source {ranking.source!r} and kind {ranking.kind!r}",
+                f"gives a ranking with stage {ranking.stage!r} and kind {ranking.kind!r}",
                 'Ranking(query, hits, "acme", ScoreKind("bm25", ...))',
             )
         kinds = {ranking.kind for ranking in found if ranking.hits}

@@ -98,7 +98,7 @@ class _Question:
                 candidate = _candidate(passage)
                 self.passages[candidate.id] = passage
                 hits.append(Hit(candidate, hit.score))
-        self.ranking = Ranking(asked.query, best(hits, len(hits)), asked.source, asked.kind)
+        self.ranking = Ranking(asked.query, best(hits, len(hits)), asked.stage, asked.kind)
 
 
 def _candidate(passage: Passage) -> Chunk:

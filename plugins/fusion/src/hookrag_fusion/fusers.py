@@ -135,8 +135,8 @@ def _one(name: str, rankings: Sequence[Ranking], scores: Mapping[str, float], k:
             said = parts.setdefault(hit.chunk.id, [])
             said.extend(hit.parts)
             # A leg that described its own hit (with the terms it matched) has said it already.
-            if not (hit.parts and (hit.parts[-1].source, hit.parts[-1].rank) == (ranking.source, rank)):
-                said.append(Part(ranking.source, ranking.kind, rank, hit.score))
+            if not (hit.parts and (hit.parts[-1].stage, hit.parts[-1].rank) == (ranking.stage, rank)):
+                said.append(Part(ranking.stage, ranking.kind, rank, hit.score))
     hits = (Hit(hit.chunk, scores[key], tuple(parts[key])) for key, hit in first.items())
     return Ranking(rankings[0].query, best(hits, k), name, ScoreKind(name))
 
@@ -196,7 +196,7 @@ def _combmnz(rankings: Sequence[Ranking], weights: Sequence[float]) -> Mapping[s
         for hit in ranking.hits:
             if hit.score < 0:
                 raise HookragError(
-                    f"combmnz multiplies scores, which must not be negative, and leg {number} ({ranking.source!r}) "
+                    f"combmnz multiplies scores, which must not be negative, and leg {number} ({ranking.stage!r}) "
                     f"gave chunk {hit.chunk.id} {hit.score} ({ranking.kind}): use min-max"
                 )
     return times_lists(_lists(rankings), weights)
@@ -207,6 +207,6 @@ def _check_kinds(name: str, rankings: Sequence[Ranking]) -> None:
     for number, other in enumerate(rankings[1:], 2):
         if other.kind != first.kind:
             raise HookragError(
-                f"{name} adds raw scores, and those of leg 1 ({first.source!r}: {first.kind}) and leg {number} "
-                f"({other.source!r}: {other.kind}) do not compare: use min-max, z-score, dbsf or rrf"
+                f"{name} adds raw scores, and those of leg 1 ({first.stage!r}: {first.kind}) and leg {number} "
+                f"({other.stage!r}: {other.kind}) do not compare: use min-max, z-score, dbsf or rrf"
             )
