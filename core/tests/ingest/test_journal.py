@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
-from hookrag.ingest import Ingest, IngestStopped, plans, status
+from hookrag.ingest import Given, Ingest, IngestStopped, plans, status
 from hookrag.ingest.journal import Journal
 
 from .fakes import FakeStore, run, target
@@ -127,7 +127,7 @@ def test_what_another_database_says_is_not_taken_for_the_journals(tmp_path):
             yield from db.execute("SELECT * FROM pages")
 
     with pytest.raises(IngestStopped) as stopped:
-        Ingest(tmp_path, [target(FakeStore())]).run(documents(), source="mine", complete=True)
+        Ingest(tmp_path, [target(FakeStore())]).run(Given(documents(), "mine", complete=True))
     assert str(stopped.value).startswith(
         "the source of the documents failed: file is not a database\nindexing was stopped"
     )
