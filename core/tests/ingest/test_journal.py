@@ -8,7 +8,9 @@ import time
 from contextlib import closing
 
 import pytest
-from hookrag.ingest import Given, Ingest, IngestStopped, plans, status
+from hookrag import IdentityError
+from hookrag.ingest import Given, Ingest, IngestStopped, check_identity, plans, status
+from hookrag.ingest.coverage import known_stores
 from hookrag.ingest.journal import Journal
 
 from .fakes import FakeStore, run, target
@@ -142,6 +144,10 @@ def test_status_of_an_index_where_no_file_can_be_made(tmp_path):
     assert status(tmp_path).documents == {"docs": 2}
     (tmp_path / "journal.sqlite3-wal").write_bytes(b"")
     assert status(tmp_path).documents == {"docs": 2}
+    # Whoever else only reads it reads it in the same way.
+    assert known_stores(tmp_path) == {"s": True}
+    with pytest.raises(IdentityError, match=r"^\[stores.s\] is empty, but the journal in "):
+        check_identity(tmp_path, [target(FakeStore())])
     (tmp_path / "journal.sqlite3-wal").write_bytes(b"what was written last")
     with pytest.raises(IngestStopped) as error:
         status(tmp_path)
