@@ -8,51 +8,38 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from hookrag.config import tables
 from hookrag.config.builder import index_folder, nearest
 from hookrag.config.catalogue import Catalogue
-from hookrag.config.file import Config
 from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
 from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import FieldType, Filter, both
-from hookrag.index.given import Source
-from hookrag.index.guard import check_index, writing
-from hookrag.index.identity import stores_of, targets_of
-from hookrag.index.reindex import Reindexing, ReindexReport
-from hookrag.ingest import Ingest, Item, Progress, Report, Skipped, Unread, VerifyReport, faults, writer
-from hookrag.ingest.report import Status
-from hookrag.ingest.status import status
+from hookrag.index.guard import check_index
+from hookrag.index.identity import stores_of
+from hookrag.index.reindex import ReindexReport
+from hookrag.index.upkeep import Origin, Upkeep
+from hookrag.index.windows import Window, windows
+from hookrag.ingest import IngestOptions, Progress, Report, Status, VerifyReport
+from hookrag.ingest.items import Entry
 from hookrag.runtime.component import walk
 from hookrag.runtime.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
 from hookrag.runtime.queries import Questions, filter_of, queries_of
 from hookrag.runtime.request import Request, current_request, serving
 from hookrag.runtime.shared import Shared
 from hookrag.runtime.stream import Stream
-from hookrag.values import KINDS, Answer, Document, Event, Ranking
-
-if TYPE_CHECKING:
-    from hookrag.index.windows import Window
+from hookrag.values import KINDS, Answer, Event, Ranking
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What a pipeline was built from, so that it can be built again with other values."""
-
-    config: Config
-    catalogue: Catalogue
-    name: str
 
 
 class Options(TypedDict, total=False):
@@ -137,7 +124,7 @@ class Pipeline:
         self._set_up(parts, shared, None, None, _Running(parts, shared))
 
     def _set_up(
-        self, parts: Parts, shared: Shared, source: _Source | None, scope: Filter | None, running: _Running
+        self, parts: Parts, shared: Shared, source: Origin | None, scope: Filter | None, running: _Running
     ) -> None:
         self._parts = parts
         self._shared = shared
@@ -166,10 +153,10 @@ class Pipeline:
         """
         config = tables.read(source)
         catalogue = Catalogue.installed(plugins)
-        return cls._build(_Source(config, catalogue, pipeline), Shared(), None)
+        return cls._build(Origin(config, catalogue, pipeline), Shared(), None)
 
     @classmethod
-    def _build(cls, source: _Source, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
+    def _build(cls, source: Origin, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
         made = cls.__new__(cls)
         parts = tables.pipeline(source.config, source.catalogue, shared, source.name, generation)
         made._set_up(parts, shared, source, scope, _Running(parts, shared))
@@ -282,7 +269,7 @@ class Pipeline:
 
     def index(
         self,
-        documents: Iterable[Document | Item | Unread | Skipped],
+        documents: Iterable[Entry],
         *,
         source: str = "python",
         complete: bool = False,
@@ -297,27 +284,17 @@ class Pipeline:
         """Insert the documents, or replace those with the same ids; unchanged ones cost a look at the journal.
 
         With `complete` they are all there is of this `source`: its other documents are removed. Documents that cannot be
-        taken are in the report with their reasons, the others are indexed. The other options are those of `Ingest.run`.
+        taken are in the report with their reasons, the others are indexed. The other options are those of `IngestOptions`.
         """
-        if isinstance(documents, str | Path):
-            raise HookragError(f"index() takes documents: to read files, write index_files({str(documents)!r})")
-        if not isinstance(documents, Iterable):
-            raise HookragError(f"index() takes many documents, got {type(documents).__name__}: write index([document])")
-        if isinstance(rebuild, str):
-            raise HookragError(f"rebuild takes the names of stores: write rebuild=[{rebuild!r}]")
-        _check_source(source)
-        with self._ingest(progress, dry_run=dry_run) as ingest:
-            return ingest.run(
-                documents,
-                source=source,
-                complete=complete,
-                root=root,
-                prune=prune,
-                retry_failed=retry_failed,
-                dry_run=dry_run,
-                take_over=take_over,
-                rebuild=rebuild,
-            )
+        options = IngestOptions(
+            prune=prune,
+            retry_failed=retry_failed,
+            dry_run=dry_run,
+            take_over=take_over,
+            rebuild=rebuild,
+            progress=progress,
+        )
+        return self._upkeep.index(documents, source, complete=complete, root=root, options=options)
 
     def index_files(
         self,
@@ -333,46 +310,37 @@ class Pipeline:
         """Bring a file, or a folder with all below it, into the index; documents whose files are gone from it are removed.
 
         A document is named by the path of its file from the configuration's folder, or from the folder above `path` where it
-        lies elsewhere. The options are those of `Ingest.run`.
+        lies elsewhere. The options are those of `IngestOptions`.
         """
-        found = self._files(path, progress)
-        found.check_single()
-        with self._ingest(found.progress, dry_run=dry_run) as ingest:
-            return ingest.run(
-                found.documents,
-                source=found.name,
-                under=found.under,
-                complete=True,
-                root=found.root,
-                prune=prune,
-                retry_failed=retry_failed,
-                dry_run=dry_run,
-                take_over=take_over,
-                rebuild=rebuild,
-            )
+        options = IngestOptions(
+            prune=prune,
+            retry_failed=retry_failed,
+            dry_run=dry_run,
+            take_over=take_over,
+            rebuild=rebuild,
+            progress=progress,
+        )
+        return self._upkeep.index_files(path, options)
 
     def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold, and mend what differs: see `Ingest.verify`."""
-        with self._ingest(None, broken=True) as ingest:
-            return ingest.verify(sample=sample, deep=deep, repair=repair)
+        return self._upkeep.verify(sample=sample, deep=deep, repair=repair)
 
     def status(self) -> Status:
         """What the journal of its index says; no store is asked, no model loaded, and another process may be writing."""
-        parts = self._parts
-        generations.check_there(parts.folder, parts.generation)
-        return replace(status(generations.place(parts.folder, parts.generation)), writer=writer(parts.folder))
+        return self._upkeep.status()
 
     def reindex(
         self,
         paths: Sequence[str | Path] = (),
         *,
-        documents: Mapping[str, Iterable[Document | Item | Unread | Skipped]] | None = None,
+        documents: Mapping[str, Iterable[Entry]] | None = None,
         drop_old: bool = False,
         allow_partial: bool = False,
         prune: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> ReindexReport:
-        """Fill all stores of the index anew, beside those that are searched, verify them, and have them take their place.
+        """Fill all stores of the index again, beside those that are searched, verify them, and have them take their place.
 
         `paths` and `documents`, by source, must be all that is in the index. This pipeline and every other that is open go on
         with what they opened, which `drop_old` deletes; those made from now on search the new one. Whatever ends the call, the
@@ -381,48 +349,20 @@ class Pipeline:
         tenth are gone, unless `prune`, which also allows to leave out what was indexed before; ConfigError where a store can
         be in one place only; IndexLocked; IngestStopped.
         """
-        if isinstance(paths, str | Path):
-            raise HookragError(f"reindex() takes a list of paths: write reindex([{str(paths)!r}])")
-        source, parts = self._source, self._parts
-        if source is None:
-            raise HookragError(
-                "reindex() needs a pipeline made from a configuration: stores given as objects are one each"
-            )
-        self._check_writing()
-        if not (paths or documents or drop_old):
-            raise HookragError("reindex() needs paths or documents to fill the index with, or drop_old")
-        for name in documents or {}:
-            _check_source(name)
-        given = [self._files(path, progress) for path in paths]
-        given += [Source(found, name, progress=progress) for name, found in (documents or {}).items()]
-        names = [store.step.name for store in self.stores]
-        with self._serving(checked=False):
-            work = Reindexing(
-                source.config, source.catalogue, self._shared, parts.folder, parts.generation, parts.fields, names,
-                faults.from_environment(),
-            )  # fmt: skip
-            return work.run(given, drop_old=drop_old, allow_partial=allow_partial, prune=prune)
+        return self._upkeep.reindex(
+            paths, documents or {}, drop_old=drop_old, allow_partial=allow_partial, prune=prune, progress=progress
+        )
 
-    def _files(self, path: str | Path, progress: Callable[[Progress], None] | None) -> Source:
-        base = self._source.config.folder if self._source else Path.cwd()
-        searched = generations.place(self._parts.folder, self._parts.generation)
-        return Source.files(Path(path), self.readers, base, progress, searched)
-
-    @contextmanager
-    def _ingest(
-        self, progress: Callable[[Progress], None] | None, *, dry_run: bool = False, broken: bool = False
-    ) -> Iterator[Ingest]:
-        self._check_writing()
-        folder, generation, fields = self._parts.folder, self._parts.generation, self._parts.fields
-        with self._serving(checked=False), nullcontext() if dry_run else writing(folder, generation):
-            targets, mine = targets_of(self.stores, broken=broken), generations.place(folder, generation)
-            yield Ingest(mine, targets, fields=fields, progress=progress, fault=faults.from_environment())
-
-    def _check_writing(self) -> None:
-        if self._scope is not None:
-            raise HookragError("a scoped pipeline cannot index: use the pipeline that scoped() was called on")
-        if not self.stores:
-            raise HookragError("the pipeline has no store to index into")
+    @property
+    def _upkeep(self) -> Upkeep:
+        return Upkeep(
+            parts=self._parts,
+            stores=self.stores,
+            shared=self._shared,
+            origin=self._source,
+            scope=self._scope,
+            serving=partial(self._serving, checked=False),
+        )
 
     # Looking
 
@@ -456,14 +396,10 @@ class Pipeline:
     @property
     def readers(self) -> dict[str, ReaderProxy]:
         """The reader of each file suffix: those that the configuration names, and the core's own for the others."""
-        source = self._source
-        config, catalogue = (source.config, source.catalogue) if source else (Config({}), Catalogue.installed())
-        return tables.readers(config, catalogue, self._shared)
+        return self._upkeep.readers
 
     def windows(self) -> list[Window]:
         """How many tokens embedders, rerankers and generators read, and how many the chunks have; embeds nothing."""
-        from hookrag.index.windows import windows
-
         with self._serving():
             return windows(self._running.components, self.stores, self.k)
 
@@ -557,8 +493,3 @@ class Pipeline:
         except asyncio.CancelledError:
             gone.set()  # a thread cannot be stopped, but it need not begin anything new
             raise
-
-
-def _check_source(name: str) -> None:
-    if not isinstance(name, str) or name in ("", "."):
-        raise HookragError(f'source must be a name, got {name!r}: "" and "." stand for files')

@@ -17,7 +17,7 @@ from hookrag.config.schema import config_schema
 from hookrag.config.signature import parameters
 from hookrag.disk import generations
 from hookrag.index.reindex import SwitchRefused
-from hookrag.ingest.run import status
+from hookrag.ingest import status
 
 from .shared import MOON, SUN, Served, found, index, opened, reindex, served, tables, write
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from hookrag import Card, Chunk, Document, ItemRejected, Row, TransientError, Vectors, chunk_of
-from hookrag.ingest import Ingest, Target
+from hookrag.ingest import Given, Ingest, IngestOptions, Target
 from hookrag.values import RowKey
 
 
@@ -214,13 +214,12 @@ def target(
 
 def run(folder: Path, stores: Sequence[FakeStore], documents: Sequence[object], **options: object):
     """One run over documents given as (id, text) or as what a source yields."""
-    made = {
-        k: options.pop(k) for k in ("fault", "batch_bytes", "fields", "patience", "progress", "targets") if k in options
-    }
-    targets = made.pop("targets", None) or [target(store) for store in stores]
+    made = {k: options.pop(k) for k in ("fault", "batch_bytes", "fields", "patience", "preparer") if k in options}
+    about = {k: options.pop(k) for k in ("source", "complete", "under", "root") if k in options}
+    targets = options.pop("targets", None) or [target(store) for store in stores]
     entries = [Document(*one) if isinstance(one, tuple) else one for one in documents]
-    made.setdefault("patience", 0.3)
-    return Ingest(folder, targets, **made).run(entries, **{"source": "docs", "complete": True, **options})  # type: ignore[arg-type]  # options
+    given = Given(entries, **{"source": "docs", "complete": True, **about})  # type: ignore[arg-type]  # options
+    return Ingest(folder, targets, **{"patience": 0.3, **made}).run(given, IngestOptions(**options))  # type: ignore[arg-type]  # options
 
 
 __all__ = ["Died", "FakeStore", "Letters", "TransientError", "Words", "run", "target"]

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hookrag import Document, IdentityError, IngestRefused
-from hookrag.ingest import Ingest, IngestStopped, Item
-from hookrag.ingest.prepare import check_of
+from hookrag.ingest import Given, Ingest, IngestOptions, IngestStopped, Item
+from hookrag.ingest.rows import check_of
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -158,10 +158,10 @@ class World:
         wipe, take_over = set(rebuild), False
         for _ in range(8):
             try:
+                given = Given(self.entries(part), source, under=under, complete=True)
                 self.ingest().run(
-                    self.entries(part), source=source, under=under, complete=True, prune=True, retry_failed=retry,
-                    rebuild=wipe, take_over=take_over,
-                )  # fmt: skip
+                    given, IngestOptions(prune=True, retry_failed=retry, rebuild=wipe, take_over=take_over)
+                )
             except (IngestRefused, IdentityError) as refused:
                 message = str(refused)
             else:

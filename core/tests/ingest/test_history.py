@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from hookrag import Document, IngestRefused
-from hookrag.ingest import Ingest
+from hookrag.ingest import Given, Ingest, IngestOptions
 
 from .fakes import Died, FakeStore, Letters, Words, run, target
 
@@ -61,15 +61,15 @@ class World:
     def ingest(self) -> Ingest:
         return Ingest(self.folder, [target(store) for store in self.stores.values()], batch_bytes=3, fault=self.step)
 
-    def index(self, **options: object) -> None:
+    def index(self, *, complete: bool = True, retry_failed: bool = False) -> None:
         """A run; where it is refused, first what the message says."""
         documents = [Document(id, text) for id, text in self.source.items()]
         self.rng.shuffle(documents)
-        options = {"source": "docs", "complete": True, "prune": True, **options}
         rebuild: set[str] = set()
         for _ in range(6):
             try:
-                self.ingest().run(documents, rebuild=rebuild, **options)
+                given = Given(documents, "docs", complete=complete)
+                self.ingest().run(given, IngestOptions(prune=True, retry_failed=retry_failed, rebuild=rebuild))
             except IngestRefused as refused:
                 message = str(refused)
             else:

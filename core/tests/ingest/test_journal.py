@@ -8,7 +8,9 @@ import time
 from contextlib import closing
 
 import pytest
-from hookrag.ingest import Ingest, IngestStopped, plans, status
+from hookrag import IdentityError
+from hookrag.ingest import Given, Ingest, IngestStopped, check_identity, plans, status
+from hookrag.ingest.coverage import known_stores
 from hookrag.ingest.journal import Journal
 
 from .fakes import FakeStore, run, target
@@ -127,7 +129,7 @@ def test_what_another_database_says_is_not_taken_for_the_journals(tmp_path):
             yield from db.execute("SELECT * FROM pages")
 
     with pytest.raises(IngestStopped) as stopped:
-        Ingest(tmp_path, [target(FakeStore())]).run(documents(), source="mine", complete=True)
+        Ingest(tmp_path, [target(FakeStore())]).run(Given(documents(), "mine", complete=True))
     assert str(stopped.value).startswith(
         "the source of the documents failed: file is not a database\nindexing was stopped"
     )
@@ -142,6 +144,10 @@ def test_status_of_an_index_where_no_file_can_be_made(tmp_path):
     assert status(tmp_path).documents == {"docs": 2}
     (tmp_path / "journal.sqlite3-wal").write_bytes(b"")
     assert status(tmp_path).documents == {"docs": 2}
+    # Whoever else only reads it reads it in the same way.
+    assert known_stores(tmp_path) == {"s": True}
+    with pytest.raises(IdentityError, match=r"^\[stores.s\] is empty, but the journal in "):
+        check_identity(tmp_path, [target(FakeStore())])
     (tmp_path / "journal.sqlite3-wal").write_bytes(b"what was written last")
     with pytest.raises(IngestStopped) as error:
         status(tmp_path)

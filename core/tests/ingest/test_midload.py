@@ -8,7 +8,7 @@ import time
 
 import pytest
 from hookrag import Document, HookragError, ItemRejected
-from hookrag.ingest import Ingest, IngestStopped
+from hookrag.ingest import Given, Ingest, IngestStopped
 
 from .fakes import FakeStore, Letters, TransientError, run, target
 
@@ -108,7 +108,7 @@ def test_what_is_on_its_way_does_not_grow_when_a_store_is_slow(tmp_path):
 
     store.put = slow
     ingest = Ingest(tmp_path, [target(store)], batch_bytes=size)
-    assert ingest.run(source(), source="docs", complete=True).new == 300
+    assert ingest.run(Given(source(), "docs", complete=True)).new == 300
     assert len(store.puts) >= 300 * 100 / size
     assert max(ahead) <= 4 * size
 

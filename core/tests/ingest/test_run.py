@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hookrag import Document, HookragError
 from hookrag.errors import IngestStopped
-from hookrag.ingest import Ingest, Skipped
+from hookrag.ingest import Given, Ingest, Skipped
 
 from .fakes import FakeStore, Letters, Words, run, target
 
@@ -259,7 +259,7 @@ def test_an_entry_of_another_type_stops_the_run_and_nothing_counts_as_gone(tmp_p
     with pytest.raises(
         HookragError, match=rf"got {type(entry).__name__} as entry 2 of the documents: expected a Document"
     ):
-        Ingest(tmp_path, [target(store)]).run([Document("d0", "one"), entry], source="docs", complete=True)
+        Ingest(tmp_path, [target(store)]).run(Given([Document("d0", "one"), entry], "docs", complete=True))
     assert store.texts == ["d0:one", "d1:two"]
 
 
@@ -276,3 +276,21 @@ def test_a_document_with_a_field_of_another_type_fails_alone(tmp_path, document,
     report = run(tmp_path, [FakeStore()], [document, ("e", "good")])
     assert [one.reason for one in report.failed] == [reason]
     assert report.new == 1
+
+
+def test_a_report_says_how_long_the_run_took_also_where_it_ended_early(tmp_path):
+    store = FakeStore()
+    put = store.put
+
+    def slow(rows, *, version):
+        time.sleep(0.05)
+        return put(rows, version=version)
+
+    store.put = slow
+    report = run(tmp_path, [store], [("a", "one")])
+    assert report.took >= 0.05
+    assert "took" not in report.to_json()
+    store.raises = [RuntimeError("no room")]
+    with pytest.raises(IngestStopped) as stopped:
+        run(tmp_path, [store], [("a", "two")])
+    assert stopped.value.report.took > 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hookrag import HookragError, TransientError
 from hookrag.ingest import Ingest
-from hookrag.ingest.recheck import alike, alike_sparse
+from hookrag.ingest.compare import alike, alike_sparse
 
 from .fakes import FakeStore, Letters, run, target
 
@@ -25,7 +25,7 @@ def filled(tmp_path, *outputs):
 
 
 def verify(folder, store, check=None, **options):
-    made = replace(target(store), check=check)
+    made = replace(target(store), check_files=check)
     return Ingest(folder, [made], patience=0.1).verify(**options).stores[0]
 
 

@@ -161,7 +161,7 @@ def test_a_store_that_cannot_be_opened_is_told_and_the_others_are_compared_and_m
     store.card = raising(error, cause)
     store.sync = raising(error, cause)  # it has to settle after what was cut off, which it cannot either
     targets = [target(store, fenced=False), target(other, fenced=False)]
-    targets[0] = replace(targets[0], check=(lambda: None) if checks else None)
+    targets[0] = replace(targets[0], check_files=(lambda: None) if checks else None)
     broken, mended = Ingest(tmp_path, targets, patience=0.1).verify(repair=True).stores
     found = {name: getattr(broken, name) for name in ("card", "incomplete", "files", "rebuild")}
     assert found == {"card": "", "incomplete": "", "files": "", "rebuild": False} | told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -120,10 +119,11 @@ def _show(path: Path, report: Report) -> None:
     told = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing to do"
     if report.dry_run:
         told = f"it would be: {told}"
-    seconds = perf_counter() - report.started  # the stages overlap
+    # They overlap.
     phases = ", ".join(f"{name} {value:.1f}" for name, value in report.seconds.items() if value >= 0.05)
     click.echo(
-        f"{plain(str(path))}: {told}; {report.chunks:,} chunks, {seconds:.1f} s" + (f" ({phases})" if phases else "")
+        f"{plain(str(path))}: {told}; {report.chunks:,} chunks, {report.took:.1f} s"
+        + (f" ({phases})" if phases else "")
     )
     for estimate in report.to_embed:
         click.echo(f"  {_estimated(estimate)}")

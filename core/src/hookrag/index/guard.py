@@ -34,7 +34,7 @@ def writing(folder: Path, generation: int) -> Iterator[None]:
     searched, or where a switch was cut off in the middle.
     """
     with locked(folder):
-        check_current(folder, generation)
+        refuse_if_outdated(folder, generation)
         begun = generations.switching(folder)
         if begun == generation:
             generations.end_switch(folder)  # all that was cut off was the report
@@ -45,7 +45,8 @@ def writing(folder: Path, generation: int) -> Iterator[None]:
         yield
 
 
-def check_current(folder: Path, generation: int) -> None:
+def refuse_if_outdated(folder: Path, generation: int) -> None:
+    """Raise IngestRefused where another generation of the index is searched by now."""
     now = generations.current(folder)
     if now != generation:
         raise IngestRefused(

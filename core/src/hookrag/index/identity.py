@@ -20,10 +20,10 @@ def stores_of(roots: Sequence[Proxy]) -> list[StoreProxy]:
     return [proxy for proxy in walk(roots) if isinstance(proxy, StoreProxy)]
 
 
-def targets_of(stores: Sequence[StoreProxy], *, broken: bool = False) -> list[Target]:
+def targets_of(stores: Sequence[StoreProxy], *, even_if_broken: bool = False) -> list[Target]:
     """The stores as ingest wants them. Opens their embedders: an identity says which weights they have.
 
-    With `broken`, a store that cannot be opened is among them; what it raises is raised again at its first use.
+    With `even_if_broken`, a store that cannot be opened is among them; what it raises is raised again at its first use.
     """
     names = [store.step.name for store in stores]
     for name in names:
@@ -34,10 +34,10 @@ def targets_of(stores: Sequence[StoreProxy], *, broken: bool = False) -> list[Ta
                     f"make the objects anew for this one, or describe it by a configuration"
                 ]
             )
-    return [_target(store, broken) for store in stores]
+    return [_target(store, even_if_broken=even_if_broken) for store in stores]
 
 
-def _target(store: StoreProxy, broken: bool) -> Target:
+def _target(store: StoreProxy, *, even_if_broken: bool) -> Target:
     identity = describe("chunker", store.chunker)
     keys = {}
     for output, embedder in store.embedders.items():
@@ -50,13 +50,19 @@ def _target(store: StoreProxy, broken: bool) -> Target:
             store.open()
         except HookragError as error:
             # What may pass may have passed at the first use, which would be of a store with half an identity.
-            if not broken or isinstance(error, TransientError):
+            if not even_if_broken or isinstance(error, TransientError):
                 raise
         else:
             identity.update({f"store.{key}": value for key, value in own().items()})
-    fenced = bool(getattr(store.instance.component, "fenced", False))
-    check = store.verify if store.can("verify") else None
-    return Target(store.step.name, store, digest(identity), identity, keys, fenced, check)
+    return Target(
+        name=store.step.name,
+        store=store,
+        recipe=digest(identity),
+        identity=identity,
+        embed_key=keys,
+        fenced=bool(getattr(store.instance.component, "fenced", False)),
+        check_files=store.verify if store.can("verify") else None,
+    )
 
 
 def describe(prefix: str, proxy: Proxy) -> Flat:

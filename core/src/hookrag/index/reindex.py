@@ -23,11 +23,18 @@ from hookrag.disk.generations import place
 from hookrag.disk.lock import locked
 from hookrag.errors import HookragError, IdentityError, IngestRefused
 from hookrag.filters import FieldType
-from hookrag.index.given import Source
-from hookrag.index.guard import check_current
+from hookrag.index.guard import refuse_if_outdated
 from hookrag.index.identity import targets_of
-from hookrag.ingest import Ingest, Report, VerifyReport, check_identity
-from hookrag.ingest.coverage import apart, covered, gone, known_stores, named, owner_of, remembered
+from hookrag.ingest import Given, Ingest, IngestOptions, Progress, Report, VerifyReport, check_identity
+from hookrag.ingest.coverage import (
+    implausible_loss,
+    known_stores,
+    owner_of,
+    refuse_nested,
+    refuse_stores_without_table,
+    refuse_uncovered,
+    refuse_unknown_stores,
+)
 from hookrag.ingest.stores import attempt
 from hookrag.runtime.component import walk
 from hookrag.runtime.proxies import StoreProxy
@@ -61,10 +68,14 @@ class ReindexReport:
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
         return {
-            "generation": self.generation, "switched": self.switched, "resumed": self.resumed,
-            "restarted": self.restarted, "reports": [report.to_json() for report in self.reports],
-            "verified": self.verified.to_json() if self.verified else None, "dropped": list(self.dropped),
-        }  # fmt: skip
+            "generation": self.generation,
+            "switched": self.switched,
+            "resumed": self.resumed,
+            "restarted": self.restarted,
+            "reports": [report.to_json() for report in self.reports],
+            "verified": self.verified.to_json() if self.verified else None,
+            "dropped": list(self.dropped),
+        }
 
 
 class SwitchRefused(IngestRefused):
@@ -88,36 +99,53 @@ class Reindexing:
     names: Sequence[str]
     fault: Callable[[str], None]
 
-    def run(self, sources: Sequence[Source], *, drop_old: bool, allow_partial: bool, prune: bool) -> ReindexReport:
+    def run(
+        self,
+        given: Sequence[Given],
+        *,
+        drop_old: bool,
+        allow_partial: bool,
+        prune: bool,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> ReindexReport:
         """See `Pipeline.reindex`."""
         with locked(self.folder):
-            check_current(self.folder, self.generation)
+            refuse_if_outdated(self.folder, self.generation)
             generations.sweep(self.folder)
             begun = generations.switching(self.folder)
             if begun == self.generation + 1:
                 return self._finish(begun, drop_old)
-            if begun is not None and self._is_switched(sources):
+            if begun is not None and self._is_switched(given):
                 return self._end(ReindexReport(self.generation, resumed=True), drop_old)
-            if not sources:
+            if not given:
                 return self._end(ReindexReport(self.generation), drop_old)
-            return self._end(self._renew(sources, allow_partial=allow_partial, prune=prune), drop_old)
+            report = self._renew(given, allow_partial=allow_partial, prune=prune, progress=progress)
+            return self._end(report, drop_old)
 
-    def _renew(self, sources: Sequence[Source], *, allow_partial: bool, prune: bool) -> ReindexReport:
+    def _renew(
+        self,
+        given: Sequence[Given],
+        *,
+        allow_partial: bool,
+        prune: bool,
+        progress: Callable[[Progress], None] | None,
+    ) -> ReindexReport:
         """Fill the next generation and switch to it."""
         following = self.generation + 1
-        apart([(one.path, one.name) for one in sources if one.path is not None])
+        refuse_nested([(one.path, one.source) for one in given if one.path is not None])
         if not prune:
             here = place(self.folder, self.generation)
-            named(here, self.config.tables.get("stores", {}), self.config.path)
+            refuse_stores_without_table(here, self.config.tables.get("stores", {}), self.config.path)
             with self._stores(self.generation, beside=False) as stores:
-                remembered(here, [one for one in stores if _served(one) or (here / "stores" / one.step.name).exists()])
-            covered(here, [(one.name, one.under) for one in sources])
+                there = [one for one in stores if _served(one) or (here / "stores" / one.step.name).exists()]
+                refuse_unknown_stores(here, there)
+            refuse_uncovered(here, [(one.source, one.under) for one in given])
         restarted = self._discard_other(following)
         with self._stores(following) as stores:
             # A generation 2 without a 1 and without `current` would be a damaged index.
             place(self.folder, self.generation).mkdir(exist_ok=True)
             try:
-                reports, verified = self._fill(following, stores, sources)
+                reports, verified = self._fill(following, stores, given, progress)
             except (IngestRefused, IdentityError) as error:
                 error.add_note(f"this is about generation {following}, which is not searched yet")
                 raise
@@ -127,24 +155,17 @@ class Reindexing:
         return replace(report, generation=following, switched=True)
 
     def _fill(
-        self, generation: int, stores: Sequence[StoreProxy], sources: Sequence[Source]
+        self,
+        generation: int,
+        stores: Sequence[StoreProxy],
+        given: Sequence[Given],
+        progress: Callable[[Progress], None] | None,
     ) -> tuple[list[Report], VerifyReport]:
         folder, targets = place(self.folder, generation), targets_of(stores)
-        reports = []
-        for one in sources:
-            ingest = Ingest(folder, targets, fields=self.fields, progress=one.progress, fault=self.fault)
-            # Nobody searches it: what is gone from a source since an attempt that was cut off is no loss here.
-            report = ingest.run(
-                one.documents,
-                source=one.name,
-                under=one.under,
-                root=one.root,
-                complete=True,
-                prune=True,
-                retry_failed=True,
-            )
-            reports.append(report)
         ingest = Ingest(folder, targets, fields=self.fields, fault=self.fault)
+        # Nobody searches it: what is gone from a source since an attempt that was cut off is no loss here.
+        options = IngestOptions(prune=True, retry_failed=True, progress=progress)
+        reports = [ingest.run(one, options) for one in given]
         verified = ingest.verify()
         if not verified.ok:
             ingest.verify(repair=True)
@@ -171,7 +192,7 @@ class Reindexing:
             )
         if not prune:
             excused = [one.id for each in report.reports for one in (*each.failed, *each.unread)]
-            lost = gone(place(self.folder, self.generation), place(self.folder, following), excused)
+            lost = implausible_loss(place(self.folder, self.generation), place(self.folder, following), excused)
             if lost:
                 raise SwitchRefused(
                     f"{lost}. {kept}.\nIf they are meant to go: hookrag reindex --prune PATH...", report
@@ -208,9 +229,9 @@ class Reindexing:
             self._switch(begun, stores, again=True)
         return self._end(ReindexReport(begun, switched=True, resumed=True), drop_old)
 
-    def _is_switched(self, sources: Sequence[Source]) -> bool:
-        """Whether this generation, whose switch was not reported, is what the sources are to be made into."""
-        if not sources:
+    def _is_switched(self, given: Sequence[Given]) -> bool:
+        """Whether this generation, whose switch was not reported, is what the given documents are to be made into."""
+        if not given:
             return False
         with self._stores(self.generation, beside=False) as stores:
             try:

@@ -1,4 +1,33 @@
-"""The ingest: how documents get into stores, and stay there, so that nothing is lost."""
+"""The ingest: how documents get into stores, and stay there, so that nothing is lost.
+
+A row is inserted or deleted, never changed: its id is a hash of what it holds. The journal knows of every row before a store
+does. For each store a document has a live version, which is found, and at times a next one, which is on its way; what is owed
+is rows that are still to be deleted. One process writes at a time.
+
+    step     what it does                                                                       where
+    R1       compare the card of each store with the journal, refuse a store that is not the    claims.py
+             one remembered, and raise the epoch of the others
+    R2       one transaction: the rest of every plan that a run left unfinished is owed; a      plans.py
+             server that may still get older writes is given time
+    T1       plan, one transaction for a batch: note each row of the next versions; they are    plans.py
+             not owed any more
+    W        write: put the rows into the stores that are not there yet                         session.py
+    B        barrier: wait until every store has made them durable and visible                  session.py
+    T2       confirm, one transaction: the next versions are live, and rows of the old ones     plans.py
+             that they lack are owed; of a document that failed, the next version is
+    D        drop what is owed, and wait until it is gone                                       stores.py
+    T3       one transaction: what was dropped is not owed any more                             plans.py
+
+A run does R1 and R2, then T1 to T3 for each batch, then for what is gone from the source; cut off anywhere, the next run's R2
+is all there is to do. To remove a document, all of its rows are owed. At any moment:
+
+1. every row of ours in a store is live, planned or owed;
+2. live rows are in every store where their document is placed;
+3. what is owed is neither live nor planned.
+
+So a query may see the old version of a document, the new one or both, but never neither. `work.py` shows the way of one
+document through these steps, `session.py` the loop.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +36,8 @@ from hookrag.errors import IngestStopped
 from hookrag.ingest.claims import check_identity
 from hookrag.ingest.failures import RemovalRefused
 from hookrag.ingest.items import Item, Skipped, Unread
+from hookrag.ingest.options import Given, IngestOptions
+from hookrag.ingest.prepare import Preparer
 from hookrag.ingest.report import Estimate, Problem, Progress, Report, Status, StoreCheck, StoreStatus, VerifyReport
 from hookrag.ingest.run import Ingest
 from hookrag.ingest.status import status
@@ -14,9 +45,12 @@ from hookrag.ingest.target import Target
 
 __all__ = [
     "Estimate",
+    "Given",
     "Ingest",
+    "IngestOptions",
     "IngestStopped",
     "Item",
+    "Preparer",
     "Problem",
     "Progress",
     "RemovalRefused",

@@ -1,16 +1,16 @@
-"""R1: before anything is written, each store must be the one that the journal remembers."""
+"""Whether each store is the one that the journal remembers; R1 of `hookrag.ingest`, where a run claims the stores."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hookrag.errors import HookragError, IdentityError, IngestRefused
-from hookrag.ingest.journal import JOURNAL, Journal, StoreRecord
+from hookrag.errors import HookragError, IdentityError, IngestRefused, IngestStopped
+from hookrag.ingest.journal import Journal, StoreRecord
+from hookrag.ingest.reading import reading
 from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Flat, Target, identity_error
 from hookrag.values import Card
@@ -25,7 +25,7 @@ def check_identity(folder: Path, targets: Sequence[Target]) -> None:
     error = identity_error([(target, card) for target, card in cards if card.owner], folder)
     if error is not None:
         raise error
-    filled = _filled(folder / JOURNAL)
+    filled = _filled(folder)
     for target, card in cards:
         if not card.owner and target.name in filled:
             raise IdentityError(
@@ -34,13 +34,11 @@ def check_identity(folder: Path, targets: Sequence[Target]) -> None:
             )
 
 
-def _filled(journal: Path) -> set[str]:
+def _filled(folder: Path) -> set[str]:
     """The stores that hold documents by what the journal says; none where it cannot be read, which only an ingest minds."""
-    if not journal.exists():
-        return set()
-    with closing(sqlite3.connect(journal, timeout=10)) as db, suppress(sqlite3.Error):
-        sql = "SELECT name FROM store s WHERE EXISTS (SELECT 1 FROM placed p WHERE p.store = s.n AND p.key <> X'')"
-        return {name for (name,) in db.execute(sql)}
+    sql = "SELECT name FROM store s WHERE EXISTS (SELECT 1 FROM placed p WHERE p.store = s.n AND p.key <> X'')"
+    with suppress(IngestStopped, IdentityError), reading(folder) as db:
+        return {name for (name,) in db.execute(sql)} if db else set()
     return set()
 
 
@@ -83,9 +81,9 @@ def disagreement(journal: Journal, target: Target, card: Card) -> HookragError |
     if known.wiping:
         return None
     if card.epoch != known.epoch and card.epoch != known.pending:
-        older, newer = (str(target), f"the journal in {folder}") if card.epoch < known.epoch else (
-            f"the journal in {folder}", str(target)
-        )  # fmt: skip
+        older, newer = str(target), f"the journal in {folder}"
+        if card.epoch > known.epoch:
+            older, newer = newer, older
         return IngestRefused(
             f"{older} is older than {newer}: the store is at epoch {card.epoch}, the journal at {known.epoch}.\n"
             f"Was {'the store' if card.epoch < known.epoch else 'the journal'} restored from a backup or copied? {mend}"
@@ -93,8 +91,24 @@ def disagreement(journal: Journal, target: Target, card: Card) -> HookragError |
     return identity_error([(target, card)], folder) if journal.has_rows(known.n) else None
 
 
-def admit(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_over: bool) -> dict[str, int]:
-    """Claim every store for this run and return the journal's numbers of them; nothing is written where one is refused."""
+def numbers_unclaimed(journal: Journal, stores: Stores) -> dict[str, int]:
+    """The journal's numbers of the stores for a run that writes nothing, negative for new ones; raises where one is refused."""
+    numbers: dict[str, int] = {}
+    for target in stores.targets:
+        error = refusal(journal, target, stores.card(target))
+        if error is not None:
+            raise error
+        known = journal.store(target.name)
+        # A store that is new has nothing placed under any number.
+        numbers[target.name] = known.n if known else -1 - len(numbers)
+    return numbers
+
+
+def claim_and_wipe(journal: Journal, stores: Stores, *, rebuild: Collection[str], take_over: bool) -> dict[str, int]:
+    """Claim every store for this run, wipe those to be rebuilt, and return the journal's numbers of them.
+
+    Nothing is written where one is refused. A store that is taken over is wiped where its rows cannot be continued.
+    """
     cards = {target.name: stores.card(target) for target in stores.targets}
     unknown = [name for name in rebuild if name not in cards]
     if unknown:

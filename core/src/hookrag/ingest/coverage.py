@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hookrag.errors import IdentityError, IngestRefused
-from hookrag.ingest import formats
-from hookrag.ingest.journal import JOURNAL, failure
+from hookrag.ingest.journal import JOURNAL
+from hookrag.ingest.reading import reading
+from hookrag.ingest.removal import is_hard_to_believe
 from hookrag.ingest.report import source_name
 
 if TYPE_CHECKING:
@@ -43,48 +42,29 @@ AND NOT EXISTS (SELECT 1 FROM json_each(?) e WHERE e.value = d.id OR {_BELOW.for
 """
 
 
-@contextmanager
-def _open(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """The journal in the folder of a generation, for reading; None where nothing was ever indexed."""
-    path = folder / JOURNAL
-    if not path.exists():
-        yield None
-        return
-    db = sqlite3.connect(path, isolation_level=None, timeout=10)
-    try:
-        db.execute("PRAGMA query_only = 1")
-        (found,) = db.execute("PRAGMA user_version").fetchone()
-        formats.check(found, path)
-        yield db if found else None  # 0: it is just being made
-    except sqlite3.DatabaseError as error:
-        raise failure(path, "read", error) from error
-    finally:
-        db.close()
-
-
 def known_stores(folder: Path) -> dict[str, bool]:
     """The names of the stores that a generation was written to, and whether each holds documents."""
     sql = "SELECT name, EXISTS (SELECT 1 FROM placed p WHERE p.store = s.n) FROM store s ORDER BY n"
-    with _open(folder) as db:
+    with reading(folder) as db:
         return {name: bool(filled) for name, filled in db.execute(sql)} if db else {}
 
 
-def known_places(folder: Path) -> list[tuple[str, str]]:
+def known_parts(folder: Path) -> list[tuple[str, str]]:
     """Each source that a generation has documents of, with a part of it that was given; "" where that cannot be said."""
     sql = """SELECT s.name, coalesce(l.under, '') FROM source s LEFT JOIN listing l ON l.source = s.n
              WHERE EXISTS (SELECT 1 FROM item i JOIN document d ON d.item = i.n WHERE i.source = s.n)"""
-    with _open(folder) as db:
+    with reading(folder) as db:
         return db.execute(sql).fetchall() if db else []
 
 
 def owner_of(folder: Path) -> str:
     """The owner that a generation's journal gives its rows; "" where it has none."""
-    with _open(folder) as db:
+    with reading(folder) as db:
         found = db.execute("SELECT value FROM meta WHERE name = 'uuid'").fetchone() if db else None
     return str(found[0]) if found else ""
 
 
-def apart(given: Sequence[tuple[Path, str]]) -> None:
+def refuse_nested(given: Sequence[tuple[Path, str]]) -> None:
     """Raise IngestRefused where one of the paths given lies in another, of another source: it would be there twice."""
     for path, source in given:
         for around, other in given:
@@ -95,7 +75,7 @@ def apart(given: Sequence[tuple[Path, str]]) -> None:
                 )
 
 
-def named(here: Path, tables: Collection[str], config: Path | None) -> None:
+def refuse_stores_without_table(here: Path, tables: Collection[str], config: Path | None) -> None:
     """Raise IngestRefused where a store holds documents and has no table: it would not be filled."""
     lacking = [f"[stores.{name}]" for name, filled in known_stores(here).items() if filled and name not in tables]
     if lacking:
@@ -106,7 +86,7 @@ def named(here: Path, tables: Collection[str], config: Path | None) -> None:
         )
 
 
-def remembered(here: Path, stores: Sequence[StoreProxy]) -> None:
+def refuse_unknown_stores(here: Path, stores: Sequence[StoreProxy]) -> None:
     """Raise IngestRefused where a store was filled and the journal does not know it: nor does it know from what.
 
     A store that it knows is not asked: it may be open in another process, or not be opened with the new settings.
@@ -138,9 +118,9 @@ def _unknown(here: Path, store: StoreProxy, why: str) -> str:
     )
 
 
-def covered(folder: Path, given: Sequence[tuple[str, str]]) -> None:
+def refuse_uncovered(folder: Path, given: Sequence[tuple[str, str]]) -> None:
     """Raise IngestRefused where a generation has documents of a source, or a part of one, that is not among those given."""
-    with _open(folder) as db:
+    with reading(folder) as db:
         lacking = db.execute(_LACKING, (json.dumps(given),)).fetchall() if db else []
     if lacking:
         total = sum(count for _, _, count in lacking)
@@ -161,12 +141,12 @@ def _named(source: str, part: str) -> str:
     return f"{source.rstrip('/')}/{part}" if part else source
 
 
-def gone(folder: Path, following: Path, excused: Collection[str]) -> str:
+def implausible_loss(folder: Path, following: Path, excused: Collection[str]) -> str:
     """Why the next generation cannot be believed to hold all it should, "" if it can; `excused` ids were reported otherwise.
 
-    The rule is that of removing: something was there and nothing is, or more than ten documents and a tenth are gone.
+    As when removing: something was there and nothing is, or too much is gone.
     """
-    with _open(folder) as db:
+    with reading(folder) as db:
         if db is None:
             return ""
         db.execute("ATTACH DATABASE ? AS next", (str(following / JOURNAL),))
@@ -176,7 +156,7 @@ def gone(folder: Path, following: Path, excused: Collection[str]) -> str:
             f"SELECT (SELECT count(*) FROM document d WHERE {_PLACED.format(journal='main')}), "
             "EXISTS (SELECT 1 FROM next.placed)"
         ).fetchone()
-        if not lost or (there and lost <= max(10, known / 10)):
+        if not lost or (there and not is_hard_to_believe(lost, known)):
             return ""
         names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT {SHOWN}", bound)]
     listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {lost - SHOWN} more" if lost > SHOWN else "")

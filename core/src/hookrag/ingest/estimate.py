@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from hookrag.ingest.failures import refuses_text
-from hookrag.ingest.prepare import Need
 from hookrag.ingest.report import Estimate
+from hookrag.ingest.rows import Texts
 from hookrag.ingest.stores import attempt
 from hookrag.protocols import Embedder, Tokenizing
 from hookrag.runtime.proxies import Proxy
@@ -16,22 +16,17 @@ CHARACTERS_PER_TOKEN = 4
 
 
 class Estimator:
-    """Adds up what is needed; `estimates` has an entry for each embedder that would be called."""
+    """Adds up what is needed; `estimates` gets an entry for each embedder that would be called."""
 
-    def __init__(self, patience: float) -> None:
-        self.estimates: list[Estimate] = []
+    def __init__(self, patience: float, estimates: list[Estimate]) -> None:
+        self._estimates = estimates
         self._patience = patience
         self._by_key: dict[str, Estimate] = {}
 
-    def add(self, needs: Iterable[Need]) -> None:
+    def add(self, texts: Mapping[str, Texts]) -> None:
         """Count the texts of a batch: each once for each embedder, as a run would embed them."""
-        texts: dict[str, tuple[Embedder, dict[str, None]]] = {}
-        for need in needs:
-            for output, key in need.target.embed_key.items():
-                found = texts.setdefault(key, (need.target.store.embedders[output], {}))
-                found[1].setdefault(need.chunk.input)
-        for key, (embedder, distinct) in texts.items():
-            self._count(key, embedder, list(distinct))
+        for key, group in texts.items():
+            self._count(key, group.embedder, list(group.texts))
 
     def _count(self, key: str, embedder: Embedder, texts: Sequence[str]) -> None:
         component = embedder.instance.component if isinstance(embedder, Proxy) else embedder
@@ -40,7 +35,7 @@ class Estimator:
         if estimate is None:
             name = str(embedder.step) if isinstance(embedder, Proxy) else type(embedder).__name__
             estimate = self._by_key[key] = Estimate(name, exact=exact, price=getattr(component, "price", None))
-            self.estimates.append(estimate)
+            self._estimates.append(estimate)
         estimate.texts += len(texts)
         if exact and isinstance(embedder, Tokenizing):
             spans = attempt(

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
 from hookrag.errors import ComponentError, ContractError, IngestRefused, IngestStopped, ItemRejected, TransientError
 
 if TYPE_CHECKING:
@@ -31,6 +29,9 @@ class RemovalRefused(IngestRefused):
 
 def persistently(call: Callable[[], R], seconds: float) -> R:
     """The result of the call, which is made again after each TransientError until `seconds` are over."""
+    # Imported here, like numpy elsewhere in the ingest: whoever only asks a pipeline does not wait for it.
+    from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
     retrying = Retrying(
         retry=retry_if_exception_type(TransientError),
         stop=stop_after_delay(seconds),
@@ -46,12 +47,12 @@ def refuses_item(error: Exception) -> bool:
 
 
 def refuses_text(error: Exception) -> bool:
-    """The same for an embedder, whose broken promise may be about one text (a vector that is not finite)."""
+    """Whether an embedder's error is about one of the texts: a broken promise may be, as a vector that is not finite."""
     return isinstance(error, ItemRejected | ContractError)
 
 
 def refuses_document(error: Exception) -> bool:
-    """The same for a chunker, which may also stumble over one document."""
+    """Whether a chunker's error is about one of the documents, over which it may also stumble."""
     cause = error.__cause__ if isinstance(error, ComponentError) else error
     return isinstance(cause, ItemRejected | ContractError | ValueError)
 

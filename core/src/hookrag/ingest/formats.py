@@ -18,7 +18,7 @@ def newest() -> int:
     return 1 + len(MIGRATIONS)
 
 
-def check(found: int, path: Path) -> None:
+def refuse_newer(found: int, path: Path) -> None:
     """Raise IdentityError for a format that this hookrag does not know."""
     if found > newest():
         raise IdentityError(

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from hookrag.errors import BudgetExceeded, DeadlineExceeded, HookragError, ItemRejected
-from hookrag.ingest.items import Item, Skipped, Unread, cleaned, content_key, digest, printable, readable
-from hookrag.ingest.journal import Journal, Known
-from hookrag.ingest.plans import Failure, ItemState, Settled
-from hookrag.ingest.prepare import Work
+from hookrag.ingest.items import (
+    Entry,
+    Item,
+    Skipped,
+    Unread,
+    cleaned,
+    content_key,
+    digest,
+    printable,
+    readable,
+)
+from hookrag.ingest.journal import Journal, KnownDocument
 from hookrag.ingest.report import Problem, Report, source_name
 from hookrag.ingest.target import Target
+from hookrag.ingest.work import Batch, Failure, ItemWork, Version, Work
 from hookrag.values import Document
-
-T = TypeVar("T")
-Entry = Document | Item | Unread | Skipped
 
 DOCUMENTS_AT_ONCE = 2000
 
 
-@dataclass(slots=True)
-class Batch:
-    """Documents that are planned and confirmed together, the characters of their texts, and what is settled with them."""
-
-    works: list[Work] = field(default_factory=list)
-    size: int = 0
-    settled: Settled = field(default_factory=Settled)
-
-
 class Intake:
-    """Takes what the source of the number `source` yields, and hands over each batch when it is full.
+    """Makes batches of what the source of the number `source` yields and the stores lack.
 
     `limit` is the most characters of a batch that has several documents; `numbers` are the journal's of the stores. Items that
     lost a document are in `shrunk`: they are settled when it was removed.
@@ -47,9 +42,8 @@ class Intake:
         retry_failed: bool,
         limit: int,
         report: Report,
-        full: Callable[[Batch], None],
     ) -> None:
-        self.shrunk: list[ItemState] = []
+        self.shrunk: list[ItemWork] = []
         self._journal = journal
         self._targets = targets
         self._numbers = numbers
@@ -57,8 +51,8 @@ class Intake:
         self._retry_failed = retry_failed
         self._limit = limit
         self._report = report
-        self._full = full
         self._batch = Batch()
+        self._full: list[Batch] = []
         self._entries = 0
 
     @property
@@ -66,36 +60,47 @@ class Intake:
         """The characters that were taken and not handed over."""
         return self._batch.size
 
-    def flush(self) -> None:
-        """Hand over what was taken."""
-        batch, self._batch = self._batch, Batch()
-        self._full(batch)
-
-    def take(self, entry: Entry) -> None:
-        """Find out what an entry of the source needs, and add it to the batch."""
-        self._entries += 1
-        match entry:
-            case Unread():
-                self._unread(entry.id, entry.locator, entry.reason)
-            case Skipped():
-                if self._journal.item(self._source, printable(entry.id))[0]:
+    def batches(self, entries: Iterable[Entry]) -> Generator[Batch]:
+        """Each batch as soon as it is full, then what is left; what an entry needs is found out when it is asked for."""
+        for entry in entries:
+            self._entries += 1
+            match entry:
+                case Unread():
                     self._unread(entry.id, entry.locator, entry.reason)
-                else:
-                    self._report.skipped[entry.reason] = self._report.skipped.get(entry.reason, 0) + 1
-            case Item():
-                self._item(entry)
-            case Document():
-                self._single(entry)
-            case _:
-                raise HookragError(
-                    f"got {type(entry).__name__} as entry {self._entries} of the documents: expected a Document, "
-                    f"or an Item, Unread or Skipped of a source of files"
-                )
+                case Skipped():
+                    self._skipped(entry)
+                case Item():
+                    yield from self._item(entry)
+                case Document():
+                    self._single(entry)
+                case _:
+                    raise HookragError(
+                        f"got {type(entry).__name__} as entry {self._entries} of the documents: expected a Document, "
+                        f"or an Item, Unread or Skipped of a source of files"
+                    )
+            yield from self._handed_over()
+        self._close()
+        yield from self._handed_over()
+
+    def _close(self) -> None:
+        """What was taken is a batch; the next begins."""
+        self._full.append(self._batch)
+        self._batch = Batch()
+
+    def _handed_over(self) -> Iterator[Batch]:
+        while self._full:
+            yield self._full.pop(0)
+
+    def _skipped(self, entry: Skipped) -> None:
+        if self._journal.item(self._source, printable(entry.id))[0]:
+            self._unread(entry.id, entry.locator, entry.reason)
+        else:
+            self._report.skipped[entry.reason] = self._report.skipped.get(entry.reason, 0) + 1
 
     def _unread(self, id: str, locator: str, reason: str) -> None:
         self._report.unread.append(Problem(printable(id), printable(locator), printable(reason)))
 
-    def _state(self, id: str, locator: str, key: str | bytes) -> ItemState | None:
+    def _state(self, id: str, locator: str, key: str | bytes) -> ItemWork | None:
         """The item as it has to become; None where it is that already."""
         self._report.items += 1
         recipes = [part for target in self._targets for part in (target.name, target.recipe)]
@@ -110,7 +115,7 @@ class Intake:
                 return None
         if n:
             self._journal.see_item(n, loaded=True)
-        return ItemState(self._source, id, wanted, locator, n)
+        return ItemWork(self._source, id, wanted, locator, n)
 
     def _single(self, document: Document) -> None:
         try:
@@ -121,7 +126,7 @@ class Intake:
             n = self._journal.item(self._source, id)[0]
             if n:
                 self._journal.see_item(n, loaded=False)
-            self._fail(ItemState(self._source, id, b"", "", n), id, b"", str(error))
+            self._fail(ItemWork(self._source, id, b"", "", n), id, b"", str(error))
             return
         if not self._journal.see(ready.id):
             # Not for the journal: there the item of this id is settled by the first of them.
@@ -133,19 +138,21 @@ class Intake:
             self._document(state, ready, content)
             self._finish(state)
 
-    def _item(self, item: Item) -> None:
+    def _item(self, item: Item) -> Iterator[Batch]:
+        """Take the documents of an item one by one: it may have more than are held at once."""
         id = printable(item.id)
         state = self._state(id, printable(item.locator), item.key)
         if state is None:
             return
-        for document in timed(self._report, _guarded(item, self._limit)):
+        for document in self._report.each("read", _guarded(item, self._limit)):
             if isinstance(document, Unread):
                 self._unread(document.id, document.locator, document.reason)
                 return
             self._raw(state, document)
+            yield from self._handed_over()
         self._finish(state)
 
-    def _raw(self, state: ItemState, document: Document) -> None:
+    def _raw(self, state: ItemWork, document: Document) -> None:
         try:
             ready, surrogates = cleaned(document)
             content = content_key(ready)
@@ -158,7 +165,7 @@ class Intake:
         else:
             self._fail(state, ready.id, content, _twice(ready.id))
 
-    def _document(self, state: ItemState, document: Document, content: bytes) -> None:
+    def _document(self, state: ItemWork, document: Document, content: bytes) -> None:
         journal = self._journal
         known = journal.document(document.id)
         if known is not None and known.item != state.n:
@@ -166,12 +173,16 @@ class Intake:
             if reason:
                 self._fail(state, document.id, content, reason)
                 return
-            self._batch.settled.moves.append((known.n, state))
+            self._batch.moves.append((known.n, state))
         placed = journal.placed(known.n) if known else {}
         wanted = {target.name: digest(content, target.recipe) for target in self._targets}
-        keys = {name: key for name, key in wanted.items() if placed.get(self._numbers[name]) != key}
+        versions = {
+            name: Version(number, key)
+            for name, key in wanted.items()
+            if placed.get(number := self._numbers[name]) != key
+        }
         failing = digest(*wanted.values())
-        if not keys:
+        if not versions:
             self._report.unchanged += 1
         elif state.n and not self._retry_failed and journal.failure(state.n, document.id) == failing:
             state.failed.append(document.id)
@@ -180,12 +191,13 @@ class Intake:
             # Before and not after, so that an item is settled together with the last of its documents.
             batch = self._batch
             if batch.size + len(document.text) > self._limit or len(batch.works) >= DOCUMENTS_AT_ONCE:
-                self.flush()
-                batch = self._batch
-            batch.works.append(Work(document, state, known, failing, keys, batch.settled))
-            batch.size += len(document.text)
+                self._close()
+            n = known.n if known else 0
+            work = Work(document=document, item=state, n=n, key=failing, versions=versions, new=known is None)
+            self._batch.works.append(work)
+            self._batch.size += len(document.text)
 
-    def _taken(self, known: Known, id: str) -> str:
+    def _taken(self, known: KnownDocument, id: str) -> str:
         """Why a document cannot go to another item than the one that gave it before; "" where it can."""
         name, item, locator = self._journal.db.execute(
             "SELECT s.name, i.id, i.locator FROM item i JOIN source s ON s.n = i.source WHERE i.n = ?", (known.item,)
@@ -197,29 +209,18 @@ class Intake:
             return f"document id {id!r} is taken by {locator or item}: ids must be unique in an index"
         return ""
 
-    def _finish(self, state: ItemState) -> None:
+    def _finish(self, state: ItemWork) -> None:
         """All documents of an item were taken: it is settled when they are, and when those it lost are removed."""
         sql = "SELECT EXISTS (SELECT 1 FROM document WHERE item = ? AND id NOT IN (SELECT id FROM temp.seen))"
         shrunk = state.n and self._journal.one(sql, (state.n,))[0]
-        (self.shrunk if shrunk else self._batch.settled.items).append(state)
-        if len(self._batch.settled) >= DOCUMENTS_AT_ONCE:
-            self.flush()
+        (self.shrunk if shrunk else self._batch.items).append(state)
+        if self._batch.settling >= DOCUMENTS_AT_ONCE:
+            self._close()
 
-    def _fail(self, state: ItemState, id: str, key: bytes, reason: str) -> None:
+    def _fail(self, state: ItemWork, id: str, key: bytes, reason: str) -> None:
         self._report.failed.append(Problem(id, state.locator, reason))
-        self._batch.settled.failures.append(Failure(state, id, key, reason))
+        self._batch.refused.append(Failure(state, id, key, reason))
         state.failed.append(id)
-
-
-def timed(report: Report, entries: Iterator[T]) -> Iterator[T]:
-    """The same, with the time it takes to get them counted as reading."""
-    while True:
-        with report.timed("read"):
-            try:
-                entry = next(entries)
-            except StopIteration:
-                return
-        yield entry
 
 
 def _twice(id: str) -> str:

@@ -49,6 +49,10 @@ class Skipped:
     reason: str
 
 
+Entry = Document | Item | Unread | Skipped
+"""What a source yields."""
+
+
 def printable(text: str) -> str:
     """`text` with what UTF-8 cannot hold written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

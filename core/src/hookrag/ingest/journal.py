@@ -86,7 +86,7 @@ class StoreRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDocument:
     """A document that the journal knows: its number, its item, and the source of that."""
 
     n: int
@@ -126,7 +126,7 @@ class Journal:
     def _prepare(self) -> None:
         db = self.db
         (found,) = db.execute("PRAGMA user_version").fetchone()
-        formats.check(found, self.path)
+        formats.refuse_newer(found, self.path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         if found == 0:
@@ -254,11 +254,11 @@ class Journal:
         row = self.db.execute("SELECT loaded FROM temp.seen_item WHERE n = ?", (item,)).fetchone()
         return row is not None and not row[0]
 
-    def document(self, id: str) -> Known | None:
+    def document(self, id: str) -> KnownDocument | None:
         """The document of that id; None where it is new."""
         sql = "SELECT d.n, d.item, i.source FROM document d JOIN item i ON i.n = d.item WHERE d.id = ?"
         row = self.db.execute(sql, (id,)).fetchone()
-        return Known(*row) if row else None
+        return KnownDocument(*row) if row else None
 
     def placed(self, document: int) -> dict[int, bytes]:
         """The key of the live version in each store."""

@@ -1,16 +1,15 @@
 """The transactions of the ingest protocol: plans written ahead, debts paid later.
 
-At any moment every row of ours in a store is live, planned or owed; live rows are in every store where their document is
-placed; what is owed is neither live nor planned. Only one batch is planned at a time.
+R2, T1, T2 and T3 are steps of the table in `hookrag.ingest`, which has the invariants, too. One batch is planned at a time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 
 from hookrag.ingest.journal import Journal
+from hookrag.ingest.work import Batch, ItemWork, Work
 
 # CROSS JOIN keeps the order: from the few that are planned to the many that are there.
 _OWE_REST_OF_PLANS = """
@@ -36,64 +35,6 @@ DELETE FROM document WHERE n = ?1 AND NOT EXISTS (SELECT 1 FROM placed WHERE doc
 """
 
 
-@dataclass(slots=True)
-class ItemState:
-    """An item on its way: `n` is 0 until the journal knows it, `key` what it will be known by when it is settled.
-
-    `failed` lists those of its documents that fail in their present form.
-    """
-
-    source: int
-    id: str
-    key: bytes
-    locator: str
-    n: int = 0
-    failed: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Next:
-    """The next version of a document in a store: each chunk id with its check and the hash of its input."""
-
-    key: bytes
-    rows: dict[str, tuple[int, int]]
-
-
-@dataclass(slots=True)
-class Planned:
-    """A document of a batch: `n` is 0 until it is planned; `nexts` by the number of the store."""
-
-    id: str
-    item: ItemState
-    n: int
-    nexts: dict[int, Next]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A document that failed in the form that `key` names."""
-
-    item: ItemState
-    id: str
-    key: bytes
-    reason: str
-
-
-@dataclass(slots=True)
-class Settled:
-    """What else a confirmation writes: failures, items all of whose documents are settled, documents that change their item."""
-
-    failures: list[Failure] = field(default_factory=list)
-    items: list[ItemState] = field(default_factory=list)
-    moves: list[tuple[int, ItemState]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.failures) + len(self.items) + len(self.moves)
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
-
-
 def recover(journal: Journal) -> bool:
     """R2: make every unfinished plan a debt; whether there was one, or a debt from before."""
     with journal.transaction("R2") as version:
@@ -108,77 +49,80 @@ def recover(journal: Journal) -> bool:
     return bool(found)
 
 
-def plan(journal: Journal, batch: Sequence[Planned]) -> int:
+def plan(journal: Journal, works: Sequence[Work]) -> int:
     """T1: write down what the stores are going to get, cancel the debts among it, and return the version."""
     with journal.transaction("T1") as version:
         db = journal.db
-        for document in batch:
-            _unsettle(journal, document.item)
-            if document.n == 0:
+        for work in works:
+            _unsettle(journal, work.item)
+            if work.n == 0:
                 sql = "INSERT INTO document (id, item) VALUES (?, ?)"
-                document.n = db.execute(sql, (document.id, document.item.n)).lastrowid or 0
-        pairs = [(document.n, store, made) for document in batch for store, made in document.nexts.items()]
-        db.executemany("INSERT INTO planned VALUES (?, ?, ?, ?)", [(n, s, version, made.key) for n, s, made in pairs])
+                work.n = db.execute(sql, (work.document.id, work.item.n)).lastrowid or 0
+        pairs = [(work.n, made) for work in works for made in work.versions.values()]
+        db.executemany("INSERT INTO planned VALUES (?, ?, ?, ?)", [(n, m.store, version, m.key) for n, m in pairs])
         db.executemany(
             "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?)",
-            ((n, s, version, chunk, *about) for n, s, made in pairs for chunk, about in made.rows.items()),
+            ((n, made.store, version, chunk, *about) for n, made in pairs for chunk, about in made.rows.items()),
         )
         if journal.one("SELECT EXISTS (SELECT 1 FROM owed)")[0]:
-            rows = ((s, chunk) for _, s, made in pairs for chunk in made.rows)
+            rows = ((made.store, chunk) for _, made in pairs for chunk in made.rows)
             db.executemany("DELETE FROM owed WHERE store = ? AND chunk = ?", rows)
     return version
 
 
-def confirm(journal: Journal, batch: Sequence[Planned], failed: Mapping[str, str], settled: Settled) -> None:
-    """T2: make the planned versions live, and debts of what they replace; of a document in `failed` everywhere the plan."""
+def confirm(journal: Journal, works: Sequence[Work], batch: Batch) -> None:
+    """T2: make the planned versions live, and debts of what they replace; of a work that failed, of the plan everywhere.
+
+    `works` are those of the batch that were planned.
+    """
     with journal.transaction("T2") as version:
         db = journal.db
-        gone = [(document.n,) for document in batch if document.id in failed]
-        for which in gone:
+        failed = [(work.n,) for work in works if work.reason]
+        for which in failed:
             db.execute(_OWE_REST_OF_PLANS.format(which="p.document = ?2 AND"), (version, *which))
             db.execute(_DROP_PLANS.format(which="WHERE document = ?"), which)
             db.execute("DELETE FROM planned WHERE document = ?", which)
-        db.executemany(_DROP_UNPLACED, gone)
+        db.executemany(_DROP_UNPLACED, failed)
         db.execute(_OWE_REST_OF_LIVE, (version,))
         db.execute(_DROP_LIVE)
         db.execute("INSERT OR REPLACE INTO placed SELECT * FROM planned")
         db.execute("DELETE FROM planned")
-        done = [document for document in batch if document.id not in failed]
-        db.executemany("DELETE FROM failed WHERE item = ? AND id = ?", [(one.item.n, one.id) for one in done])
-        _settle(journal, settled)
+        done = [(work.item.n, work.document.id) for work in works if not work.reason]
+        db.executemany("DELETE FROM failed WHERE item = ? AND id = ?", done)
+        _settle(journal, batch)
 
 
-def settle(journal: Journal, settled: Settled) -> None:
+def settle(journal: Journal, batch: Batch) -> None:
     """Write failures, settled items and moves where no document is to be confirmed."""
     with journal.transaction("settle"):
-        _settle(journal, settled)
+        _settle(journal, batch)
 
 
-def _number(journal: Journal, item: ItemState) -> None:
+def _number(journal: Journal, item: ItemWork) -> None:
     if item.n == 0:
         item.n = journal.add_item(item.source, item.id, item.locator)
 
 
-def _unsettle(journal: Journal, item: ItemState) -> None:
+def _unsettle(journal: Journal, item: ItemWork) -> None:
     """Forget the item's key: otherwise an item that goes back to an earlier form would seem unchanged."""
     _number(journal, item)
     journal.db.execute("UPDATE item SET key = NULL WHERE n = ?", (item.n,))
 
 
-def _settle(journal: Journal, settled: Settled) -> None:
+def _settle(journal: Journal, batch: Batch) -> None:
     db = journal.db
-    for failure in settled.failures:
+    for failure in batch.failures:
         _unsettle(journal, failure.item)
         db.execute(
             """INSERT INTO failed VALUES (?, ?, ?, ?, 1)
                ON CONFLICT DO UPDATE SET key = excluded.key, reason = excluded.reason, attempts = attempts + 1""",
             (failure.item.n, failure.id, failure.key, failure.reason),
         )
-    for n, item in settled.moves:
+    for n, item in batch.moves:
         _number(journal, item)
         db.execute("UPDATE item SET key = NULL WHERE n = (SELECT item FROM document WHERE n = ?)", (n,))
         db.execute("UPDATE document SET item = ? WHERE n = ?", (item.n, n))
-    for item in settled.items:
+    for item in batch.items:
         _number(journal, item)
         db.execute("UPDATE item SET key = ?, locator = ? WHERE n = ?", (item.key, item.locator, item.n))
         sql = "DELETE FROM failed WHERE item = ? AND id NOT IN (SELECT value FROM json_each(?))"
@@ -205,7 +149,7 @@ def owed(journal: Journal, store: int, size: int) -> Iterator[tuple[int, list[st
 
 
 def paid(journal: Journal, store: int, version: int, chunks: Sequence[str]) -> None:
-    """T3: erase debts that were paid, unless they have been made anew since."""
+    """T3: erase debts that were paid, unless they have been made again since."""
     with journal.transaction("T3"):
         sql = "DELETE FROM owed WHERE store = ? AND chunk = ? AND v = ?"
         journal.db.executemany(sql, [(store, chunk, version) for chunk in chunks])

@@ -11,7 +11,7 @@ from hookrag.ingest.journal import Journal
 from hookrag.ingest.report import Report, source_name
 
 if TYPE_CHECKING:
-    from hookrag.ingest.settings import Settings
+    from hookrag.ingest.options import Given, IngestOptions
 
 AT_ONCE = 1000
 
@@ -37,17 +37,29 @@ AND NOT EXISTS (
 """
 
 
-def remove_gone(journal: Journal, settings: Settings, report: Report, source: int, before: int) -> None:
+def is_hard_to_believe(gone: int, known: int) -> bool:
+    """Whether more than ten documents and a tenth of those known are gone."""
+    return gone > max(10, known / 10)
+
+
+def remove_gone(
+    journal: Journal, given: Given, options: IngestOptions, report: Report, *, source: int, before: int
+) -> None:
     """Remove the documents that are gone; `before` is the highest number of a document when the run began.
 
     Raises RemovalRefused, having removed nothing, where too much is gone to believe it; a dry run says so in the report.
     """
     bound = {
-        "before": before, "source": source, "complete": settings.complete, "prune": settings.prune,
-        "under": settings.under, "long": len(settings.under) + 1, "unknown": journal.find_source(""),
-    }  # fmt: skip
+        "before": before,
+        "source": source,
+        "complete": given.complete,
+        "prune": options.prune,
+        "under": given.under,
+        "long": len(given.under) + 1,
+        "unknown": journal.find_source(""),
+    }
     db = journal.db
-    device = os.stat(settings.root).st_dev if settings.root is not None and settings.root.exists() else None
+    device = os.stat(given.root).st_dev if given.root is not None and given.root.exists() else None
     (all_gone,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
     which, gone = _GONE, all_gone
     if report.unread and all_gone:
@@ -60,38 +72,40 @@ def remove_gone(journal: Journal, settings: Settings, report: Report, source: in
     if gone:
         (known,) = db.execute(f"SELECT count(*) {_UNIVERSE}", bound).fetchone()
         listing = "SELECT device FROM listing WHERE source = ? AND under = ?"
-        found = db.execute(listing, (source, settings.under)).fetchone()
-        reason = "" if settings.prune else _unbelievable(report, gone, known, found[0] if found else None, device)
+        found = db.execute(listing, (source, given.under)).fetchone()
+        reason = ""
+        if not options.prune:
+            reason = _doubt(report, gone, known, device_before=found[0] if found else None, device=device)
         if reason:
             report.held = all_gone
-            where = source_name(settings.source, settings.under)
+            where = source_name(given.source, given.under)
             names = [id for (id,) in db.execute(f"SELECT d.id {which} ORDER BY d.id LIMIT 10", bound)]
             listed = "".join(f"\n  {name}" for name in names) + (f"\n  and {gone - 10} more" if gone > 10 else "")
             report.refused = (
                 f"{gone} of {known} documents of {where} are gone, and {reason}: they were not removed. "
                 f"Everything else is done.{listed}\nIf they are meant to go: hookrag index --prune PATH..."
             )
-            if not settings.dry_run:
+            if not options.dry_run:
                 raise RemovalRefused(report.refused, report)
         else:
             report.removed = gone
-    if settings.dry_run or report.refused:
+    if options.dry_run or report.refused:
         return
     if gone:
         db.execute(f"CREATE TEMP TABLE gone AS SELECT d.n {which}", bound)
         for start in range(0, gone, AT_ONCE):
             part = db.execute("SELECT n FROM temp.gone WHERE rowid > ? ORDER BY rowid LIMIT ?", (start, AT_ONCE))
             plans.remove(journal, [n for (n,) in part])
-    if settings.complete and not report.unread:
-        _tidy(journal, source, settings.under, device)
+    if given.complete and not report.unread:
+        _tidy(journal, source, given.under, device)
 
 
-def _unbelievable(report: Report, gone: int, known: int, device_before: int | None, device: int | None) -> str:
+def _doubt(report: Report, gone: int, known: int, *, device_before: int | None, device: int | None) -> str:
     if report.items == 0:
         return "nothing at all was found there"
     if device_before is not None and device is not None and device != device_before:
         return f"the folder lies on another device than before (device {device}, before {device_before})"
-    if gone > max(10, known / 10):
+    if is_hard_to_believe(gone, known):
         return "that is more than ten documents and a tenth of them"
     return ""
 

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Phase = Literal["read", "chunk", "embed", "write", "journal"]
 
 
@@ -75,9 +76,13 @@ class Estimate:
         """The estimate as JSON values; dollars are rounded to a millionth."""
         dollars = None if self.dollars is None else round(self.dollars, 6)
         return {
-            "embedder": self.embedder, "texts": self.texts, "tokens": self.tokens, "truncated": self.truncated,
-            "exact": self.exact, "dollars": dollars,
-        }  # fmt: skip
+            "embedder": self.embedder,
+            "texts": self.texts,
+            "tokens": self.tokens,
+            "truncated": self.truncated,
+            "exact": self.exact,
+            "dollars": dollars,
+        }
 
 
 @dataclass(slots=True)
@@ -91,6 +96,7 @@ class Report:
     read or removing them was refused (`refused` says why; only a dry run returns it, others raise it). In stores that are
     `lacking`, so many documents are not as they should be: those of other sources after a rebuild, or those of which a repair
     found rows missing. Indexing their sources brings them. `to_embed` is what a dry run would have embedded, by embedder.
+    `seconds` were spent in each phase; the phases overlap, and the run took `took` seconds in all.
     """
 
     source: str = ""
@@ -118,7 +124,7 @@ class Report:
     lacking: dict[str, int] = field(default_factory=dict)
     to_embed: list[Estimate] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter, repr=False)
+    took: float = 0.0
 
     @contextmanager
     def timed(self, phase: Phase) -> Iterator[None]:
@@ -129,21 +135,40 @@ class Report:
         finally:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
+    def each(self, phase: Phase, entries: Iterator[T]) -> Iterator[T]:
+        """The entries, with the time that it takes to get them added to the phase."""
+        while True:
+            with self.timed(phase):
+                try:
+                    entry = next(entries)
+                except StopIteration:
+                    return
+            yield entry
+
     @property
     def indexed(self) -> int:
         """Documents that were brought into the index by this run."""
         return self.new + self.changed
 
-    def progress(self, phase: Phase) -> Progress:
+    def progress(self, phase: Phase, *, seconds: float, total: int, pending_bytes: int) -> Progress:
         """The state of the run as it is now."""
         return Progress(
-            phase, self.items, self.new, self.changed, self.unchanged, len(self.failed), self.chunks, self.embedded,
-            time.perf_counter() - self.started,
-        )  # fmt: skip
+            phase=phase,
+            items=self.items,
+            new=self.new,
+            changed=self.changed,
+            unchanged=self.unchanged,
+            failed=len(self.failed),
+            chunks=self.chunks,
+            embedded=self.embedded,
+            seconds=seconds,
+            total=total,
+            pending_bytes=pending_bytes,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values; seconds are rounded to milliseconds."""
-        made: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "started"}
+        made: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "took"}
         for name in ("failed", "unread"):
             made[name] = [{"id": one.id, "locator": one.locator, "reason": one.reason} for one in made[name]]
         made["to_embed"] = [one.to_json() for one in self.to_embed]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,15 +14,15 @@ from hookrag.disk.lock import locked
 from hookrag.errors import HookragError, IdentityError, IngestRefused, IngestStopped, JournalDamaged
 from hookrag.filters import FieldType
 from hookrag.ingest import plans, verify
-from hookrag.ingest.items import Item, Skipped, Unread
+from hookrag.ingest.failures import Streaks
 from hookrag.ingest.journal import JOURNAL, Journal, failure
-from hookrag.ingest.report import Progress, Report, Status, VerifyReport
-from hookrag.ingest.session import Session
-from hookrag.ingest.settings import Settings
+from hookrag.ingest.options import Given, IngestOptions
+from hookrag.ingest.prepare import LocalPreparer, Preparer
+from hookrag.ingest.report import Report, Status, VerifyReport
+from hookrag.ingest.session import Session, claimed
 from hookrag.ingest.status import status
 from hookrag.ingest.stores import Stores
 from hookrag.ingest.target import Target
-from hookrag.values import Document
 
 T = TypeVar("T")
 
@@ -30,8 +32,9 @@ class Ingest:
 
     `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value
     is of another type fails. At most three times `batch_bytes` characters of text are on their way: a mebibyte unless given,
-    or what takes an embedder some seconds. A failure that may pass is tried again for `patience` seconds. `fault` is called
-    with a name before and after each transaction and each call of a store, for tests.
+    or what takes an embedder some seconds. A failure that may pass is tried again for `patience` seconds. `preparer` cuts and
+    embeds, in this process unless given. `fault` is called with a name before and after each transaction and each call of a
+    store, for tests.
     """
 
     def __init__(
@@ -40,85 +43,78 @@ class Ingest:
         targets: Sequence[Target],
         *,
         fields: Mapping[str, FieldType] | None = None,
-        progress: Callable[[Progress], None] | None = None,
         batch_bytes: int | None = None,
         patience: float = 120.0,
-        fault: Callable[[str], None] = lambda place: None,
+        preparer: Preparer | None = None,
+        fault: Callable[[str], None] = lambda point: None,
     ) -> None:
         if not targets:
             raise ValueError("an ingest needs at least one store")
         self._folder = folder
         self._targets = tuple(targets)
         self._fields = dict(fields or {})
-        self._progress = progress
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = batch_bytes or _batch_bytes(self._targets)
         self._patience = patience
+        self._preparer = preparer or LocalPreparer(patience)
         self._fault = fault
 
-    def run(
-        self,
-        documents: Iterable[Document | Item | Unread | Skipped],
-        *,
-        source: str,
-        complete: bool,
-        under: str = "",
-        root: Path | None = None,
-        prune: bool = False,
-        retry_failed: bool = False,
-        dry_run: bool = False,
-        take_over: bool = False,
-        rebuild: Collection[str] = (),
-    ) -> Report:
-        """Make the stores hold the documents of `source` as they are now, and return what that took.
+    def run(self, given: Given, options: IngestOptions | None = None) -> Report:
+        """Make the stores hold the documents of a source as they are now, and return what that took.
 
-        Documents of the source that did not appear are removed where `complete` says that all of it was yielded and nothing
-        was unread; of items that were read, also otherwise. `under` narrows the source to the item of that id and those
-        whose ids begin with it and a slash, so that parts of a folder can be indexed by themselves. Removing is refused
-        where nothing was found at all, where `root` lies on another device than before, or where more than ten documents and
-        a tenth are gone; `prune` allows it, and removes what a taken-over store held of no known source, too.
-        `retry_failed` tries documents again that failed in their present form. `dry_run` reads and cuts but writes nothing.
-        `rebuild` names stores whose rows are made anew; `take_over` makes stores of another journal this one's: with a new
-        journal their rows are kept, otherwise made anew.
+        Documents of the source that did not appear are removed where it was given completely and nothing was unread; of
+        items that were read, also otherwise. Removing is refused where nothing was found at all, where the root lies on
+        another device than before, or where more than ten documents and a tenth are gone, unless the options allow it.
 
         Raises IndexLocked while another process writes; IngestRefused or IdentityError before anything is written;
         RemovalRefused, an IngestRefused, at the end instead of removing; IngestStopped where the run cannot go on.
         Whatever ends it, even KeyboardInterrupt or a loss of power: the same call goes on where it was.
         """
-        if dry_run and (take_over or rebuild):
-            raise ValueError("dry_run cannot be combined with take_over or rebuild: they change stores")
-        settings = Settings(
-            source, complete, under.strip("/"), root, prune, retry_failed, dry_run, take_over, frozenset(rebuild),
-            self._fields, self._batch_bytes, self._patience, self._progress,
-        )  # fmt: skip
-        with self._writing(dry_run=dry_run) as journal:
-            return self._run(settings, journal, documents)
+        options = options or IngestOptions()
+        documents = _from_source(given.documents)
+        given = replace(given, documents=documents, under=given.under.strip("/"))
+        with self._writing(dry_run=options.dry_run) as journal:
+            return self._run(given, options, journal)
 
-    def _run(
-        self, settings: Settings, journal: Journal, documents: Iterable[Document | Item | Unread | Skipped]
-    ) -> Report:
+    def _run(self, given: Given, options: IngestOptions, journal: Journal) -> Report:
         stores = Stores(self._targets, patience=self._patience, fault=self._fault)
-        session = Session(settings, journal, stores)
+        report, streaks = Report(source=given.source, dry_run=options.dry_run), Streaks()
+        started = time.perf_counter()
         try:
-            if not settings.dry_run:
-                journal.begin_run(settings.source)
-            session.run(_given(documents))
+            if not options.dry_run:
+                journal.begin_run(given.source)
+            numbers, source = claimed(journal, stores, given, options)
+            Session(
+                given,
+                options,
+                journal,
+                stores,
+                self._preparer,
+                numbers=numbers,
+                source=source,
+                fields=self._fields,
+                limit=self._batch_bytes,
+                report=report,
+                streaks=streaks,
+            ).run()
         except KeyboardInterrupt as error:
-            error.add_note(_resumable("interrupted", session.report))
+            error.add_note(_resumable("interrupted", report))
             raise
         except (IngestRefused, IdentityError):
-            if not settings.dry_run:
+            if not options.dry_run:
                 journal.end_run("refused")
             raise
         except (IngestStopped, sqlite3.Error) as error:
-            stopped = _stopped(error, journal, session)
-            _forgive(journal, session)
+            stopped = _stopped(error, journal, report)
+            _forgive(journal, streaks)
             raise stopped from error
         except HookragError as error:
-            error.add_note(_resumable("stopped", session.report))
+            error.add_note(_resumable("stopped", report))
             raise
-        if not settings.dry_run:
+        finally:
+            report.took = time.perf_counter() - started
+        if not options.dry_run:
             journal.end_run("finished")
-        return session.report
+        return report
 
     def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
         """Compare every row of every store with the journal.
@@ -138,9 +134,9 @@ class Ingest:
             raise ValueError(
                 f"sample must be a whole number from 1 to 2**63 - 1 and not be combined with deep, got {sample!r}"
             )
-        how = verify.How(sample, deep, repair, self._patience)
+        options = verify.VerifyOptions(sample=sample, deep=deep, repair=repair, patience=self._patience)
         with self._writing() as journal:
-            return verify.verify(journal, Stores(self._targets, patience=self._patience, fault=self._fault), how)
+            return verify.verify(journal, Stores(self._targets, patience=self._patience, fault=self._fault), options)
 
     def status(self) -> Status:
         """What the journal says, without the lock and without asking a store."""
@@ -159,7 +155,14 @@ class Ingest:
                 journal.close()
 
 
-def _given(documents: Iterable[T]) -> Iterator[T]:
+def _batch_bytes(targets: Sequence[Target]) -> int:
+    """So little that a run that is cut off loses some seconds of embedding; the vectors of every token take much room, too."""
+    if any("multi" in target.embed_key for target in targets):
+        return 2**16
+    return 2**18 if any(target.embed_key for target in targets) else 2**20
+
+
+def _from_source(documents: Iterable[T]) -> Iterator[T]:
     """The documents; what SQLite says of a database that they come from is not taken for the journal's."""
     try:
         yield from documents
@@ -174,21 +177,21 @@ def _resumable(how: str, report: Report) -> str:
     )
 
 
-def _stopped(error: Exception, journal: Journal, session: Session) -> IngestStopped:
+def _stopped(error: Exception, journal: Journal, report: Report) -> IngestStopped:
     if isinstance(error, sqlite3.Error):
         error = failure(journal.path, "used", error)
     if isinstance(error, JournalDamaged):  # the same command again would stop again
         stopped: IngestStopped = JournalDamaged(str(error))
     else:
-        stopped = IngestStopped(f"{error}\n{_resumable('stopped', session.report)}")
-    stopped.report = session.report
+        stopped = IngestStopped(f"{error}\n{_resumable('stopped', report)}")
+    stopped.report = report
     return stopped
 
 
-def _forgive(journal: Journal, session: Session) -> None:
+def _forgive(journal: Journal, streaks: Streaks) -> None:
     """Take back what was noted as failures of documents and was not their fault, unless the journal itself is the cause."""
     try:
-        plans.forgive(journal, session.streaks.documents())
+        plans.forgive(journal, streaks.documents())
         journal.end_run("stopped")
     except (IngestStopped, sqlite3.Error):
         return

@@ -33,17 +33,17 @@ def attempt(what: str, call: Callable[[], T], refuses: Callable[[Exception], boo
 
 
 class Stores:
-    """The stores of a run."""
+    """The stores of a run; a failure that may pass is tried again for `patience` seconds."""
 
     def __init__(self, targets: Sequence[Target], *, patience: float, fault: Callable[[str], None]) -> None:
         self.targets = targets
-        self._patience = patience
+        self.patience = patience
         self._fault = fault
 
     def call(self, target: Target, operation: str, call: Callable[[], T]) -> T:
         """The result of one operation of a store."""
         self._fault(f"{target.name} {operation}: before")
-        result = attempt(f"{target} failed in {operation}", call, refuses_item, self._patience)
+        result = attempt(f"{target} failed in {operation}", call, refuses_item, self.patience)
         self._fault(f"{target.name} {operation}: after")
         return result
 
@@ -95,7 +95,7 @@ class Stores:
         return self.call(target, "fetch", lambda: target.store.fetch(ids, vectors=True))
 
     def pay(self, journal: Journal, target: Target, store: int) -> None:
-        """D and T3: delete what is owed to be deleted from a store, wait until it is gone, and erase the debts."""
+        """D and T3 of `hookrag.ingest`: delete from a store what is owed, wait until it is gone, and erase the debts."""
         for version, ids in plans.owed(journal, store, 10 * ROWS_AT_ONCE):
             for start in range(0, len(ids), ROWS_AT_ONCE):
                 self._drop(target, ids[start : start + ROWS_AT_ONCE], version)

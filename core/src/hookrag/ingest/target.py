@@ -21,8 +21,8 @@ class Target:
     cut again, and rows whose ids stay are kept. `identity` says what the vectors are; when it differs from the store's card,
     no row can be kept and the store is refused until it is rebuilt. `embed_key` names the embedder of each output: equal names
     are one embedder, whose vectors several stores share. `fenced`: see `Store.put`; a store that is not fenced is given time to
-    settle after a run that was cut off. `check`: where the store can check its own files, does
-    so and raises for what is damaged.
+    settle after a run that was cut off. `check_files`, where the store can check its own files, does so and raises for what
+    is damaged.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Target:
     identity: Flat
     embed_key: Mapping[Output, str]
     fenced: bool = False
-    check: Callable[[], None] | None = None
+    check_files: Callable[[], None] | None = None
 
     def __str__(self) -> str:
         return f"[stores.{self.name}]"

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hookrag.errors import HookragError, IdentityError, IngestStopped
-from hookrag.ingest import claims, plans, recheck
+from hookrag.ingest import claims, plans
+from hookrag.ingest.compare import compare, live_pages
 from hookrag.ingest.journal import Journal, failure
 from hookrag.ingest.report import StoreCheck, VerifyReport
 from hookrag.ingest.stores import Stores
@@ -40,7 +41,7 @@ WHERE f.chunk NOT IN (SELECT r.chunk {_EXPECTED}) AND f.chunk NOT IN {_PENDING}
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class VerifyOptions:
     """How closely to look: a scan of all rows, and with `deep` all fetched; or a `sample` fetched and embedded again."""
 
     sample: int | None
@@ -67,17 +68,17 @@ class _Fetched:
     incomplete: str = ""
 
 
-def verify(journal: Journal, stores: Stores, how: How) -> VerifyReport:
+def verify(journal: Journal, stores: Stores, options: VerifyOptions) -> VerifyReport:
     """What each store holds, compared with what it should; with `repair`, made ready for the next run to mend."""
     try:
         cards = [_card(stores, target) for target in stores.targets]
         pairs = list(zip(stores.targets, cards, strict=True))
         usable = [target for target, card in pairs if isinstance(card, Card)]
-        if how.repair and plans.recover(journal) and usable:
+        if options.repair and plans.recover(journal) and usable:
             stores.settle(*usable)
         return VerifyReport(
             [
-                _store(journal, stores, target, card, how)
+                _store(journal, stores, target, card, options)
                 if isinstance(card, Card)
                 else _unusable(journal, target, card)
                 for target, card in pairs
@@ -102,12 +103,12 @@ def _unusable(journal: Journal, target: Target, error: IngestStopped | IdentityE
     if isinstance(error, IdentityError):
         return replace(found, card=str(error))
     # What may pass, is not said by the store itself, or comes of the file system's refusal is no damage to its files.
-    if target.check is None or type(cause) is not HookragError or isinstance(cause.__cause__, OSError):
+    if target.check_files is None or type(cause) is not HookragError or isinstance(cause.__cause__, OSError):
         return replace(found, incomplete=str(error))
     return replace(found, files=str(cause), rebuild=True)
 
 
-def _store(journal: Journal, stores: Stores, target: Target, card: Card, how: How) -> StoreCheck:
+def _store(journal: Journal, stores: Stores, target: Target, card: Card, options: VerifyOptions) -> StoreCheck:
     strange = claims.stranger(journal, target, card)
     error = strange or claims.disagreement(journal, target, card)
     known = journal.store(target.name)
@@ -122,17 +123,17 @@ def _store(journal: Journal, stores: Stores, target: Target, card: Card, how: Ho
         journal.db.execute(_FOUND)
         journal.db.execute(_BAD)
         scanned = _Scan(0)
-        if how.sample is None:
+        if options.sample is None:
             scanned = _scan(journal, stores, target)
-            _compare(journal, number)
+            _note_differences(journal, number)
         fetched = _Fetched()
-        if (how.deep or how.sample is not None) and not strange:
-            fetched = _fetch(journal, stores, target, number, how)
-        files = _files(target) if how.deep else ""
-        found = _told(journal, stores, target, number, scanned, fetched, how)
+        if (options.deep or options.sample is not None) and not strange:
+            fetched = _fetch(journal, stores, target, number, options)
+        files = _files(target) if options.deep else ""
+        found = _told(journal, stores, target, number, scanned, fetched, options)
         found = replace(found, card=str(error) if error else "", files=files, rebuild=found.rebuild or bool(files))
         # What only a scan can tell is not guessed from a sample, and what lies about itself is not believed.
-        if not how.repair or strange or found.incomplete or found.rebuild or (error and how.sample is not None):
+        if not options.repair or strange or found.incomplete or found.rebuild or (error and options.sample is not None):
             return found
         _repair(journal, stores, target, card)
         return replace(found, repaired=True)
@@ -165,7 +166,7 @@ def _scan(journal: Journal, stores: Stores, target: Target) -> _Scan:
     return _Scan(rows, ours - distinct, foreign, cut)
 
 
-def _compare(journal: Journal, number: int) -> None:
+def _note_differences(journal: Journal, number: int) -> None:
     """Note how what a scan found differs from what the journal expects."""
     journal.db.execute(f"INSERT INTO scan.bad {_MISSING_OR_WRONG}", (number,))
     (found,) = journal.one("SELECT count(*) FROM scan.found")
@@ -175,16 +176,16 @@ def _compare(journal: Journal, number: int) -> None:
         journal.db.execute(f"INSERT INTO scan.bad {_UNEXPECTED}", (number,))
 
 
-def _fetch(journal: Journal, stores: Stores, target: Target, number: int, how: How) -> _Fetched:
+def _fetch(journal: Journal, stores: Stores, target: Target, number: int, options: VerifyOptions) -> _Fetched:
     """Fetch all live rows, or some, and note what is wrong with them beside what a scan has found."""
-    owner, sampling, compared, exact, cut = journal.uuid, how.sample is not None, 0, 0, ""
+    owner, sampling, compared, exact, cut = journal.uuid, options.sample is not None, 0, 0, ""
     try:
-        for page in recheck.pages(journal, number, how.sample):
-            looked = recheck.look(stores, target, page, owner, embed=sampling, patience=how.patience)
-            bad = [(one.chunk, one.document, finding) for one, finding in looked.findings]
+        for page in live_pages(journal, number, options.sample):
+            differing = compare(stores, target, page, owner, embed=sampling, patience=options.patience)
+            bad = [(one.chunk, one.document, finding) for one, finding in differing.findings]
             journal.db.executemany("INSERT OR IGNORE INTO scan.bad VALUES (?, ?, ?)", bad)
             compared += len(page)
-            exact += looked.exact
+            exact += differing.exact
     except IngestStopped as error:
         cut = str(error)
     # A store that gives no vector back bit by bit, but those that the embedder gives, keeps its numbers in another way.
@@ -196,17 +197,23 @@ def _fetch(journal: Journal, stores: Stores, target: Target, number: int, how: H
 
 def _files(target: Target) -> str:
     """What the store's own check of its files says, "" where it has none or finds nothing."""
-    if target.check is None:
+    if target.check_files is None:
         return ""
     try:
-        target.check()
+        target.check_files()
     except HookragError as error:
         return str(error)
     return ""
 
 
 def _told(
-    journal: Journal, stores: Stores, target: Target, number: int, scanned: _Scan, fetched: _Fetched, how: How
+    journal: Journal,
+    stores: Stores,
+    target: Target,
+    number: int,
+    scanned: _Scan,
+    fetched: _Fetched,
+    options: VerifyOptions,
 ) -> StoreCheck:
     counts = dict(journal.db.execute("SELECT finding, count(*) FROM scan.bad GROUP BY finding"))
     some = (
@@ -216,16 +223,27 @@ def _told(
     (expected,) = journal.one(f"SELECT count(*) {_EXPECTED}", (number,))
     (pending,) = journal.one(f"SELECT count(*) FROM {_PENDING}", (number,))
     rows, missing = scanned.rows, counts.get("missing", 0)
-    if how.sample is not None:
+    if options.sample is not None:
         rows = stores.call(target, "count", target.store.count)
         missing = max(missing, expected - rows)
-    anew = counts.get("damaged", 0) + counts.get("drifted", 0)
+    remade = counts.get("damaged", 0) + counts.get("drifted", 0)
     return StoreCheck(
-        target.name, rows=rows, expected=expected, compared=fetched.compared, missing=missing,
-        unexpected=counts.get("unexpected", 0), wrong=counts.get("wrong", 0), damaged=counts.get("damaged", 0),
-        drifted=counts.get("drifted", 0), doubled=scanned.doubled, foreign=scanned.foreign, pending=pending,
-        rebuild=2 * anew > fetched.compared, incomplete=scanned.incomplete or fetched.incomplete, examples=examples,
-    )  # fmt: skip
+        target.name,
+        rows=rows,
+        expected=expected,
+        compared=fetched.compared,
+        missing=missing,
+        unexpected=counts.get("unexpected", 0),
+        wrong=counts.get("wrong", 0),
+        damaged=counts.get("damaged", 0),
+        drifted=counts.get("drifted", 0),
+        doubled=scanned.doubled,
+        foreign=scanned.foreign,
+        pending=pending,
+        rebuild=2 * remade > fetched.compared,
+        incomplete=scanned.incomplete or fetched.incomplete,
+        examples=examples,
+    )
 
 
 def _repair(journal: Journal, stores: Stores, target: Target, card: Card) -> None:

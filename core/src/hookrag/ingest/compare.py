@@ -9,17 +9,16 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from hookrag.ingest.failures import bisected, refuses_text
 from hookrag.ingest.items import number64
 from hookrag.ingest.journal import Journal
-from hookrag.ingest.prepare import check_of
+from hookrag.ingest.rows import check_of
 from hookrag.ingest.stores import Stores, attempt
 from hookrag.ingest.target import Target
 from hookrag.values import Output, Row, Vectors
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -51,14 +50,14 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Compared:
     """What was found of the rows of a page that are not as they should be, and how many gave their check bit by bit."""
 
     findings: list[tuple[Expected, Finding]]
     exact: int
 
 
-def pages(journal: Journal, store: int, sample: int | None) -> Iterator[list[Expected]]:
+def live_pages(journal: Journal, store: int, sample: int | None) -> Iterator[list[Expected]]:
     """The live rows of a store in pages: all of them, or so many at random."""
     sql, bound = (LIVE, [store]) if sample is None else (f"{LIVE} ORDER BY random() LIMIT ?", [store, sample])
     with closing(journal.db.execute(sql, bound)) as found:
@@ -66,9 +65,9 @@ def pages(journal: Journal, store: int, sample: int | None) -> Iterator[list[Exp
             yield [Expected(*row) for row in page]
 
 
-def look(
+def compare(
     stores: Stores, target: Target, page: Sequence[Expected], owner: str, *, embed: bool, patience: float
-) -> Looked:
+) -> Compared:
     """What is wrong with the rows of a page.
 
     `missing`: there is none, or one of another owner; `wrong`: of another document, or with another check than the journal's;
@@ -93,7 +92,7 @@ def look(
             findings.append((one, "drifted" if exact else "damaged"))
         elif not exact:
             findings.append((one, "inexact" if target.embed_key else "damaged"))
-    return Looked(findings, count)
+    return Compared(findings, count)
 
 
 def _kept(target: Target, one: Expected, row: Row | None, owner: str) -> Finding | None:
@@ -152,6 +151,8 @@ def alike(stored: NDArray[np.float32], made: NDArray[np.float32]) -> bool:
     >>> alike(one, one * 2), alike(one, np.array([4, 3], np.float32))
     (True, False)
     """
+    import numpy as np
+
     if stored.shape != made.shape:
         return False
     return _cosine(np.asarray(stored, np.float64).ravel(), np.asarray(made, np.float64).ravel()) >= SAME
@@ -160,15 +161,19 @@ def alike(stored: NDArray[np.float32], made: NDArray[np.float32]) -> bool:
 def alike_sparse(
     stored: tuple[NDArray[np.int32], NDArray[np.float32]], made: tuple[NDArray[np.int32], NDArray[np.float32]]
 ) -> bool:
-    """The same for sparse vectors as (indices, values)."""
-    places = np.union1d(stored[0], made[0])
-    both = np.zeros((2, len(places)))
+    """Whether two sparse vectors, as (indices, values), have a cosine of at least `SAME`."""
+    import numpy as np
+
+    dimensions = np.union1d(stored[0], made[0])
+    both = np.zeros((2, len(dimensions)))
     for line, (indices, values) in zip(both, (stored, made), strict=True):
-        line[np.searchsorted(places, indices)] = values
+        line[np.searchsorted(dimensions, indices)] = values
     return _cosine(both[0], both[1]) >= SAME
 
 
 def _cosine(one: Floats, other: Floats) -> float:
+    import numpy as np
+
     lengths = float(np.linalg.norm(one)), float(np.linalg.norm(other))
     if 0.0 in lengths:
         return 1.0 if lengths == (0.0, 0.0) else 0.0
