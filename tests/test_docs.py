@@ -194,7 +194,7 @@ def shape(value: Any) -> Any:
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     if isinstance(value, dict):
-        free = ("metadata", "skipped", "seconds", "lacking", "examples", "pipelines", "documents")
+        free = ("metadata", "skipped", "seconds", "lacking", "examples", "pipelines", "documents", "remake")
         return {key: shape(inner) if key not in free else "free" for key, inner in value.items()}
     return None
 

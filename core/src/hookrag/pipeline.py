@@ -274,6 +274,7 @@ class Pipeline:
         source: str = "python",
         complete: bool = False,
         root: Path | None = None,
+        remade_by: str = "",
         prune: bool = False,
         retry_failed: bool = False,
         dry_run: bool = False,
@@ -284,7 +285,9 @@ class Pipeline:
         """Insert the documents, or replace those with the same ids; unchanged ones cost a look at the journal.
 
         With `complete` they are all there is of this `source`: its other documents are removed. Documents that cannot be
-        taken are in the report with their reasons, the others are indexed. The other options are those of `IngestOptions`.
+        taken are in the report with their reasons, the others are indexed. Documents that are made from what else is in the
+        index say by `remade_by` which command makes them again: re-indexing does without them and tells it. The other options
+        are those of `IngestOptions`.
         """
         options = IngestOptions(
             prune=prune,
@@ -294,7 +297,7 @@ class Pipeline:
             rebuild=rebuild,
             progress=progress,
         )
-        return self._upkeep.index(documents, source, complete=complete, root=root, options=options)
+        return self._upkeep.index(documents, source, complete=complete, root=root, remade_by=remade_by, options=options)
 
     def index_files(
         self,

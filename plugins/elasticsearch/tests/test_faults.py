@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hookrag import Document, HookragError, Row, TransientError, chunk_of
-from hookrag.ingest import Ingest, IngestStopped, Target
+from hookrag.ingest import Given, Ingest, IngestStopped, Target
 from hookrag.testing.fakes import WordChunker
 from hookrag_elasticsearch.rows import Operation
 from hookrag_elasticsearch.store import Elasticsearch
@@ -119,11 +119,11 @@ def stopped_and_gone_on_with(
 ) -> None:
     """A run of 400 documents is stopped by what `act` does, nothing has failed, and after `undo` it goes on to the end."""
     with pytest.raises(IngestStopped, match=message) as caught:
-        ingest(folder, make(), AtPut(act)).run(documents(400), source="s", complete=True)
+        ingest(folder, make(), AtPut(act)).run(Given(documents(400), "s", complete=True))
     assert caught.value.report.failed == []
     undo()
     run = ingest(folder, make())
-    report = run.run(documents(400), source="s", complete=True)
+    report = run.run(Given(documents(400), "s", complete=True))
     assert (report.failed, report.failed_before, run.status().failed) == ([], 0, ())
     assert report.new > 0
     assert report.unchanged > 0
@@ -154,7 +154,7 @@ def test_one_poisoned_document_fails_alone(tmp_path: Path, make: Callable[..., A
     store = make()
     poisoned = Document("x" * 40_000, "A document whose id no index of the server can hold.")
     run = ingest(tmp_path, store)
-    report = run.run([*documents(200), poisoned, *documents(200, 200)], source="s", complete=True)
+    report = run.run(Given([*documents(200), poisoned, *documents(200, 200)], "s", complete=True))
     assert [problem.id for problem in report.failed] == [poisoned.id]
     assert store.count() == 400
     assert run.verify().ok

@@ -74,6 +74,8 @@ def _tell(paths: tuple[Path, ...], report: ReindexReport, as_json: bool) -> None
         )
     if report.switched:
         click.echo(f"generation {report.generation} is verified and is searched from now on")
+    for source, command in report.remake.items():
+        click.echo(f"the documents of {plain(source)!r} are made from the others: make them again, {plain(command)}")
     if report.dropped:
         click.echo(f"dropped: generation {', '.join(map(str, report.dropped))}")
     elif not (report.switched or report.resumed or report.reports):

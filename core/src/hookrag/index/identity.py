@@ -61,6 +61,7 @@ def _target(store: StoreProxy, *, even_if_broken: bool) -> Target:
         identity=identity,
         embed_key=keys,
         fenced=bool(getattr(store.instance.component, "fenced", False)),
+        keeps_vectors=getattr(store.instance.component, "keeps_vectors", "exact"),
         check_files=store.verify if store.can("verify") else None,
     )
 

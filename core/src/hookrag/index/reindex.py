@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from hookrag.index.guard import refuse_if_outdated
 from hookrag.index.identity import targets_of
 from hookrag.ingest import Given, Ingest, IngestOptions, Progress, Report, VerifyReport, check_identity
 from hookrag.ingest.coverage import (
+    derived_sources,
     implausible_loss,
     known_stores,
     owner_of,
@@ -49,7 +50,8 @@ class ReindexReport:
 
     `switched` says that it took the place of another in this call. `resumed`: an earlier call had been cut off while
     switching, and this one finished that and read no source. `restarted`: a generation that was half filled with other
-    settings was thrown away. `dropped` generations were deleted.
+    settings was thrown away. `dropped` generations were deleted. `remake` has the sources whose documents are made from what
+    else is in the index, and were not given, each with the command that makes them again.
     """
 
     generation: int
@@ -59,6 +61,7 @@ class ReindexReport:
     reports: Sequence[Report] = ()
     verified: VerifyReport | None = None
     dropped: Sequence[int] = ()
+    remake: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
@@ -75,6 +78,7 @@ class ReindexReport:
             "reports": [report.to_json() for report in self.reports],
             "verified": self.verified.to_json() if self.verified else None,
             "dropped": list(self.dropped),
+            "remake": dict(self.remake),
         }
 
 
@@ -149,7 +153,15 @@ class Reindexing:
             except (IngestRefused, IdentityError) as error:
                 error.add_note(f"this is about generation {following}, which is not searched yet")
                 raise
-            report = ReindexReport(self.generation, restarted=restarted, reports=reports, verified=verified)
+            sources = {one.source for one in given}
+            derived = derived_sources(place(self.folder, self.generation))
+            report = ReindexReport(
+                self.generation,
+                restarted=restarted,
+                reports=reports,
+                verified=verified,
+                remake={name: command for name, command in derived.items() if name not in sources},
+            )
             self._check_filled(following, report, allow_partial=allow_partial, prune=prune)
             self._switch(following, stores)
         return replace(report, generation=following, switched=True)

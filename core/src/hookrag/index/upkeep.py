@@ -56,7 +56,14 @@ class Upkeep:
         return tables.readers(config, catalogue, self.shared)
 
     def index(
-        self, documents: Iterable[Entry], source: str, *, complete: bool, root: Path | None, options: IngestOptions
+        self,
+        documents: Iterable[Entry],
+        source: str,
+        *,
+        complete: bool,
+        root: Path | None,
+        remade_by: str,
+        options: IngestOptions,
     ) -> Report:
         """See `Pipeline.index`."""
         if isinstance(documents, str | Path):
@@ -67,7 +74,7 @@ class Upkeep:
             raise HookragError(f"rebuild takes the names of stores: write rebuild=[{options.rebuild!r}]")
         _check_source(source)
         with self._ingest(dry_run=options.dry_run) as ingest:
-            return ingest.run(Given(documents, source, complete=complete, root=root), options)
+            return ingest.run(Given(documents, source, complete=complete, root=root, remade_by=remade_by), options)
 
     def index_files(self, path: str | Path, options: IngestOptions) -> Report:
         """See `Pipeline.index_files`."""

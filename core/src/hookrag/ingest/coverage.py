@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hookrag.errors import IdentityError, IngestRefused
-from hookrag.ingest.journal import JOURNAL
+from hookrag.ingest.journal import JOURNAL, REMADE
 from hookrag.ingest.reading import reading
 from hookrag.ingest.removal import is_hard_to_believe
 from hookrag.ingest.report import source_name
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 _BELOW = "({under} = '' OR {id} = {under} OR substr({id}, 1, length({under}) + 1) = {under} || '/')"
+_DERIVED = "(SELECT n FROM main.source WHERE name IN (SELECT value FROM json_each(?2)))"
 _PLACED = "EXISTS (SELECT 1 FROM {journal}.placed p WHERE p.document = d.n)"
 
 # By the part of the source that was once listed completely, which is the path that was given then.
@@ -38,7 +39,8 @@ GROUP BY 1, 2 ORDER BY 1, 2
 _GONE = f"""
 FROM main.document d JOIN main.item i ON i.n = d.item WHERE {_PLACED.format(journal="main")}
 AND NOT EXISTS (SELECT 1 FROM next.document o WHERE o.id = d.id)
-AND NOT EXISTS (SELECT 1 FROM json_each(?) e WHERE e.value = d.id OR {_BELOW.format(under="e.value", id="i.id")})
+AND NOT EXISTS (SELECT 1 FROM json_each(?1) e WHERE e.value = d.id OR {_BELOW.format(under="e.value", id="i.id")})
+AND i.source NOT IN {_DERIVED}
 """
 
 
@@ -55,6 +57,13 @@ def known_parts(folder: Path) -> list[tuple[str, str]]:
              WHERE EXISTS (SELECT 1 FROM item i JOIN document d ON d.item = i.n WHERE i.source = s.n)"""
     with reading(folder) as db:
         return db.execute(sql).fetchall() if db else []
+
+
+def derived_sources(folder: Path) -> dict[str, str]:
+    """The sources whose documents are made from what else is in a generation, each with the command that makes them again."""
+    sql = "SELECT substr(name, length(?1) + 1), value FROM meta WHERE substr(name, 1, length(?1)) = ?1 ORDER BY 1"
+    with reading(folder) as db:
+        return dict(db.execute(sql, (REMADE,)).fetchall()) if db else {}
 
 
 def owner_of(folder: Path) -> str:
@@ -119,9 +128,13 @@ def _unknown(here: Path, store: StoreProxy, why: str) -> str:
 
 
 def refuse_uncovered(folder: Path, given: Sequence[tuple[str, str]]) -> None:
-    """Raise IngestRefused where a generation has documents of a source, or a part of one, that is not among those given."""
+    """Raise IngestRefused where a generation has documents of a source, or a part of one, that is not among those given.
+
+    Derived sources need not be given: their documents are made of the others.
+    """
+    covered = [*given, *((name, "") for name in derived_sources(folder))]
     with reading(folder) as db:
-        lacking = db.execute(_LACKING, (json.dumps(given),)).fetchall() if db else []
+        lacking = db.execute(_LACKING, (json.dumps(covered),)).fetchall() if db else []
     if lacking:
         total = sum(count for _, _, count in lacking)
         lines = [f"  {count} of {_named(source, part)}" for source, part, count in lacking[:SHOWN]]
@@ -150,12 +163,13 @@ def implausible_loss(folder: Path, following: Path, excused: Collection[str]) ->
         if db is None:
             return ""
         db.execute("ATTACH DATABASE ? AS next", (str(following / JOURNAL),))
-        bound = (json.dumps(list(excused)),)
+        bound = (json.dumps(list(excused)), json.dumps(list(derived_sources(folder))))
         (lost,) = db.execute(f"SELECT count(*) {_GONE}", bound).fetchone()
         known, there = db.execute(
-            f"SELECT (SELECT count(*) FROM document d WHERE {_PLACED.format(journal='main')}), "
-            "EXISTS (SELECT 1 FROM next.placed)"
-        ).fetchone()
+            f"SELECT (SELECT count(*) FROM document d JOIN item i ON i.n = d.item WHERE {_PLACED.format(journal='main')} "
+            f"AND i.source NOT IN {_DERIVED}), EXISTS (SELECT 1 FROM next.placed), ?1",
+            bound,
+        ).fetchone()[:2]
         if not lost or (there and not is_hard_to_believe(lost, known)):
             return ""
         names = [id for (id,) in db.execute(f"SELECT d.id {_GONE} ORDER BY d.id LIMIT {SHOWN}", bound)]

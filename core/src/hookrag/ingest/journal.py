@@ -30,6 +30,8 @@ from hookrag.ingest import formats
 from hookrag.ingest.target import Flat
 
 JOURNAL = "journal.sqlite3"
+REMADE = "remade: "
+"""What begins the names, in the table `meta`, of the commands that make derived sources again."""
 _APPLICATION = 0x686F6F6B
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -200,9 +202,14 @@ class Journal:
         with self.transaction("end run"):
             self.db.execute("UPDATE run SET finished = ?, outcome = ? WHERE n = ?", (time.time(), outcome, self.run))
 
-    def source(self, name: str) -> int:
-        """The number of a source, which is added where it is new; inside a transaction."""
+    def source(self, name: str, remade_by: str = "") -> int:
+        """The number of a source, added where it is new, with the command that makes it again; inside a transaction."""
         self.db.execute("INSERT OR IGNORE INTO source (name) VALUES (?)", (name,))
+        key = f"{REMADE}{name}"
+        if remade_by:
+            self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, remade_by))
+        else:
+            self.db.execute("DELETE FROM meta WHERE name = ?", (key,))
         return self.one("SELECT n FROM source WHERE name = ?", (name,))[0]
 
     def find_source(self, name: str) -> int:

@@ -17,7 +17,8 @@ class Given:
     `complete` says that they are all there is of the source, or of the part of it that `under` names: the item of that id and
     those whose ids begin with it and a slash. `root` is the folder that they lie in. `count` says how many items there are,
     for showing progress. Of files, `path` is what was given, and `doubled` are the paths in it whose documents are in the
-    index by other ids.
+    index by other ids. `remade_by` is the command that makes these documents again, where they are made from what else is in
+    the index (summaries of a graph): then re-indexing does without them and says so.
     """
 
     documents: Iterable[Entry]
@@ -28,6 +29,7 @@ class Given:
     count: Callable[[], int] | None = None
     path: Path | None = None
     doubled: Sequence[Path] = ()
+    remade_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

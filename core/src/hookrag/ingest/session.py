@@ -40,7 +40,7 @@ def claimed(journal: Journal, stores: Stores, given: Given, options: IngestOptio
     if plans.recover(journal):
         stores.settle()
     with journal.transaction("source"):
-        return numbers, journal.source(given.source)
+        return numbers, journal.source(given.source, given.remade_by)
 
 
 class Session:

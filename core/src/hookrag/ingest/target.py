@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from hookrag.errors import IdentityError
 from hookrag.protocols import Store
@@ -20,9 +21,9 @@ class Target:
     `recipe` is the fingerprint of everything that turns a document into rows of this store; when it changes, documents are
     cut again, and rows whose ids stay are kept. `identity` says what the vectors are; when it differs from the store's card,
     no row can be kept and the store is refused until it is rebuilt. `embed_key` names the embedder of each output: equal names
-    are one embedder, whose vectors several stores share. `fenced`: see `Store.put`; a store that is not fenced is given time to
-    settle after a run that was cut off. `check_files`, where the store can check its own files, does so and raises for what
-    is damaged.
+    are one embedder, whose vectors several stores share. `fenced` and `keeps_vectors`: see `Store`; a store that is not fenced
+    is given time to settle after a run that was cut off. `check_files`, where the store can check its own files, does so and
+    raises for what is damaged.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     identity: Flat
     embed_key: Mapping[Output, str]
     fenced: bool = False
+    keeps_vectors: Literal["exact", "lossy", "none"] = "exact"
     check_files: Callable[[], None] | None = None
 
     def __str__(self) -> str:

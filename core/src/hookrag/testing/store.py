@@ -31,8 +31,14 @@ def _keys(store: Any) -> Counter[str]:
 
 
 def _require_same_row(store: Any, kept: Row | None, row: Row, when: str, *, vectors: bool = False) -> None:
+    keeps = getattr(store.instance.component, "keeps_vectors", "exact")
+    if kept is None:
+        require(False, store, f"does not have a row {when}", "keep every row that put() did not refuse")
+        return
+    if vectors and keeps != "exact":
+        _require_vectors_as_said(store, kept, row, keeps)
+        kept, vectors = replace(kept, dense=None, sparse=None, multi=None), False
     wanted = row if vectors else replace(row, dense=None, sparse=None, multi=None)
-    require(kept is not None, store, f"does not have a row {when}", "keep every row that put() did not refuse")
     differs = difference(wanted, kept, "row")
     require(
         not differs,
@@ -40,6 +46,18 @@ def _require_same_row(store: Any, kept: Row | None, row: Row, when: str, *, vect
         f"gives another row {when} than was put: {differs}",
         "keep all fields as they are, and return them",
     )
+
+
+def _require_vectors_as_said(store: Any, kept: Row, row: Row, keeps: str) -> None:
+    for output in OUTPUTS:
+        given, back = getattr(row, output), getattr(kept, output)
+        if given is None or keeps == "none":
+            what = f"gives {output} vectors back and says keeps_vectors = {keeps!r}"
+            require(back is None, store, what, 'say "exact" or "lossy", or give None')
+        else:
+            alike = back is not None and (output == "sparse" or back.shape == given.shape)
+            what = f'gives {output} vectors of another shape, or none, and says keeps_vectors = "lossy"'
+            require(alike, store, what, 'give what is kept of them, or say "none"')
 
 
 def check_rows_survive_reopening(make: Make) -> str | None:
