@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hookrag.chunks import chunk_of, derived
 from hookrag.errors import (
     BudgetExceeded,
     Cancelled,
@@ -88,8 +89,6 @@ from hookrag.values import (
     Usage,
     Vectors,
     best,
-    chunk_of,
-    derived,
 )
 
 if TYPE_CHECKING:

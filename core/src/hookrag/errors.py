@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -80,3 +80,11 @@ class JournalDamaged(IngestStopped):
 
 class ReadError(HookragError):
     """A file cannot be turned into documents."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """ " (did you mean 'bm25'?)", for an error about a name that is not known; "" where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -2,80 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, Unpack
 
 from hookrag.config import tables
-from hookrag.config.builder import index_folder, nearest
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
-from hookrag.errors import ConfigError, HookragError
+from hookrag.errors import ConfigError, HookragError, nearest
 from hookrag.filters import FieldType, Filter, both
 from hookrag.index.guard import check_index
 from hookrag.index.identity import stores_of
 from hookrag.index.reindex import ReindexReport
 from hookrag.index.upkeep import Origin, Upkeep
 from hookrag.index.windows import Window, windows
-from hookrag.ingest import IngestOptions, Progress, Report, Status, VerifyReport
+from hookrag.ingest import Given, IngestOptions, Progress, Report, Status, VerifyReport
 from hookrag.ingest.items import Entry
-from hookrag.runtime.component import walk
+from hookrag.ingest.options import IndexOptions
 from hookrag.runtime.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
-from hookrag.runtime.queries import Questions, filter_of, queries_of
+from hookrag.runtime.queries import Options, Questions, filter_of, queries_of
 from hookrag.runtime.request import Request, current_request, serving
+from hookrag.runtime.running import Running
 from hookrag.runtime.shared import Shared
-from hookrag.runtime.stream import Stream
+from hookrag.runtime.stream import Stream, astreamed, in_thread
 from hookrag.values import KINDS, Answer, Event, Ranking
-
-T = TypeVar("T")
-
-
-class Options(TypedDict, total=False):
-    """The options of `Pipeline.retrieve`, which is where they are explained."""
-
-    where: str | Filter | None
-    scope: str | Filter | None
-    timeout: float | None
-    explain: bool
-
-
-class _Running:
-    """What a pipeline has in common with those that `scoped` makes of it: threads, open components, a checked index."""
-
-    def __init__(self, parts: Parts, shared: Shared) -> None:
-        roots = [parts.retriever, *([parts.generator] if parts.generator else []), *parts.middleware]
-        self.components = list(walk(roots))
-        self.pool = ThreadPoolExecutor(parts.threads, thread_name_prefix="hookrag")
-        self.checked = False
-        self._shared = shared
-        self._users = 0
-        self._lock = threading.Lock()
-        shared.enter(self.components)
-
-    def enter(self) -> None:
-        with self._lock:
-            self._users += 1
-
-    def leave(self, *, wait: bool) -> None:
-        """Close what no other pipeline uses when the last one leaves."""
-        with self._lock:
-            self._users -= 1
-            left = self._users
-        if not left:
-            self.pool.shutdown(wait=wait, cancel_futures=True)
-            self._shared.leave(self.components)
 
 
 class Pipeline:
@@ -121,14 +79,14 @@ class Pipeline:
             fields=fields or {},
             outside=outside,
         )
-        self._set_up(parts, shared, None, None, _Running(parts, shared))
+        self._set_up(parts, shared, None, None, Running(parts.roots, shared, threads=parts.threads))
 
     def _set_up(
-        self, parts: Parts, shared: Shared, source: Origin | None, scope: Filter | None, running: _Running
+        self, parts: Parts, shared: Shared, origin: Origin | None, scope: Filter | None, running: Running
     ) -> None:
         self._parts = parts
         self._shared = shared
-        self._source = source
+        self._origin = origin
         self._scope = scope
         self._retriever: RetrieverProxy = parts.retriever
         self._generator: GeneratorProxy | None = parts.generator
@@ -141,7 +99,7 @@ class Pipeline:
     @classmethod
     def from_config(
         cls,
-        source: str | Path | Mapping[str, Any] | None = None,
+        config: str | Path | Mapping[str, Any] | None = None,
         *,
         pipeline: str = "default",
         plugins: Mapping[str, object] | None = None,
@@ -151,15 +109,13 @@ class Pipeline:
         Without one it is `hookrag.toml` here or in a folder above. `plugins` are modules or objects with registration hooks
         that count as installed. Raises ConfigError with every problem.
         """
-        config = tables.read(source)
-        catalogue = Catalogue.installed(plugins)
-        return cls._build(Origin(config, catalogue, pipeline), Shared(), None)
+        return cls._build(Origin(tables.read(config), Catalogue.installed(plugins), pipeline), Shared(), None)
 
     @classmethod
-    def _build(cls, source: Origin, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
+    def _build(cls, origin: Origin, shared: Shared, scope: Filter | None, generation: int | None = None) -> Pipeline:
         made = cls.__new__(cls)
-        parts = tables.pipeline(source.config, source.catalogue, shared, source.name, generation)
-        made._set_up(parts, shared, source, scope, _Running(parts, shared))
+        parts = tables.pipeline(origin.config, origin.catalogue, shared, origin.name, generation)
+        made._set_up(parts, shared, origin, scope, Running(parts.roots, shared, threads=parts.threads))
         return made
 
     # Asking
@@ -209,11 +165,13 @@ class Pipeline:
 
     async def aretrieve(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> list[Ranking]:
         """`retrieve` from an event loop, with the same options, in one of the pipeline's threads."""
-        return await self._in_thread(partial(self.retrieve, queries, k, **options))
+        self._check_open()
+        return await in_thread(self._running.pool, partial(self.retrieve, queries, k, **options))
 
     async def aanswer(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> list[Answer]:
         """`answer` from an event loop, with the same options, in one of the pipeline's threads."""
-        return await self._in_thread(partial(self.answer, queries, k, **options))
+        self._check_open()
+        return await in_thread(self._running.pool, partial(self.answer, queries, k, **options))
 
     def stream(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> Stream:
         """The events of the answers as they are written, those of several questions mixed; `.answers()` waits for the whole.
@@ -228,29 +186,22 @@ class Pipeline:
     ) -> AsyncIterator[Event]:
         """`stream` from an event loop."""
         self._check_open()
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-
-        def put(event: Event | None) -> None:
-            with suppress(RuntimeError):  # the loop was closed: nobody reads any more
-                loop.call_soon_threadsafe(events.put_nowait, event)
-
-        with Stream(self._running.pool, lambda emit: self.answer(queries, k, emit=emit, **options), put) as stream:
-            while (event := await events.get()) is not None:
+        written = astreamed(self._running.pool, lambda emit: self.answer(queries, k, emit=emit, **options))
+        async with aclosing(written) as events:
+            async for event in events:
                 yield event
-            stream.answers()  # whole by now: an error of the writer is the reader's
 
     # Variants
 
     def override(self, changes: Mapping[str, Any]) -> Pipeline:
         """The same pipeline with other values, {"llms.gpt.model": "x"}; only what they change is built anew."""
-        if self._source is None:
+        if self._origin is None:
             raise HookragError(
                 "override() needs a pipeline made from a configuration: make another from objects instead"
             )
-        source = replace(self._source, config=self._source.config.with_values(changes))
-        same = index_folder(source.config) == self._parts.folder
-        return self._build(source, self._shared, self._scope, self._parts.generation if same else None)
+        origin = replace(self._origin, config=self._origin.config.with_values(changes))
+        same = origin.config.index_folder == self._parts.folder
+        return self._build(origin, self._shared, self._scope, self._parts.generation if same else None)
 
     def scoped(self, where: str | Filter) -> Pipeline:
         """The same pipeline within a boundary that nothing inside can widen: it is AND-ed to every search and fetch.
@@ -259,7 +210,7 @@ class Pipeline:
         """
         self._check_open()
         made = type(self).__new__(type(self))
-        made._set_up(self._parts, self._shared, self._source, self._within(where), self._running)
+        made._set_up(self._parts, self._shared, self._origin, self._within(where), self._running)
         return made
 
     def _within(self, scope: str | Filter | None) -> Filter | None:
@@ -275,12 +226,7 @@ class Pipeline:
         complete: bool = False,
         root: Path | None = None,
         remade_by: str = "",
-        prune: bool = False,
-        retry_failed: bool = False,
-        dry_run: bool = False,
-        take_over: bool = False,
-        rebuild: Collection[str] = (),
-        progress: Callable[[Progress], None] | None = None,
+        **options: Unpack[IndexOptions],
     ) -> Report:
         """Insert the documents, or replace those with the same ids; unchanged ones cost a look at the journal.
 
@@ -289,41 +235,16 @@ class Pipeline:
         index say by `remade_by` which command makes them again: re-indexing does without them and tells it. The other options
         are those of `IngestOptions`.
         """
-        options = IngestOptions(
-            prune=prune,
-            retry_failed=retry_failed,
-            dry_run=dry_run,
-            take_over=take_over,
-            rebuild=rebuild,
-            progress=progress,
-        )
-        return self._upkeep.index(documents, source, complete=complete, root=root, remade_by=remade_by, options=options)
+        given = Given(documents, source, complete=complete, root=root, remade_by=remade_by)
+        return self._upkeep.index(given, IngestOptions(**options))
 
-    def index_files(
-        self,
-        path: str | Path,
-        *,
-        prune: bool = False,
-        retry_failed: bool = False,
-        dry_run: bool = False,
-        take_over: bool = False,
-        rebuild: Collection[str] = (),
-        progress: Callable[[Progress], None] | None = None,
-    ) -> Report:
+    def index_files(self, path: str | Path, **options: Unpack[IndexOptions]) -> Report:
         """Bring a file, or a folder with all below it, into the index; documents whose files are gone from it are removed.
 
         A document is named by the path of its file from the configuration's folder, or from the folder above `path` where it
         lies elsewhere. The options are those of `IngestOptions`.
         """
-        options = IngestOptions(
-            prune=prune,
-            retry_failed=retry_failed,
-            dry_run=dry_run,
-            take_over=take_over,
-            rebuild=rebuild,
-            progress=progress,
-        )
-        return self._upkeep.index_files(path, options)
+        return self._upkeep.index_files(path, IngestOptions(**options))
 
     def verify(self, *, sample: int | None = None, deep: bool = False, repair: bool = False) -> VerifyReport:
         """Compare the journal with what the stores really hold, and mend what differs: see `Ingest.verify`."""
@@ -362,7 +283,7 @@ class Pipeline:
             parts=self._parts,
             stores=self.stores,
             shared=self._shared,
-            origin=self._source,
+            origin=self._origin,
             scope=self._scope,
             serving=partial(self._serving, checked=False),
         )
@@ -408,11 +329,7 @@ class Pipeline:
 
     def models(self) -> list[str]:
         """The names of the models that its components need, each once; nothing is opened."""
-        named: dict[str, None] = {}
-        for one in self._running.components:
-            offered = getattr(one.instance.component, "models", None)
-            named.update(dict.fromkeys(offered() if callable(offered) else ()))
-        return list(named)
+        return self._running.models()
 
     def open(self) -> None:
         """Open every component now, and check that the index was made by these."""
@@ -450,17 +367,15 @@ class Pipeline:
     ) -> Iterator[None]:
         self._check_open()
         generations.check_there(self._parts.folder, self._parts.generation)
-        until = None if seconds is None else monotonic() + seconds
-        gone = current_request().cancelled
         parts, running = self._parts, self._running
         request = Request(
             middleware=parts.middleware,
-            deadline=until,
+            deadline=None if seconds is None else monotonic() + seconds,
             scope=scope if scope is not None else self._scope,
             explain=explain,
             pool=running.pool,
             outside=parts.outside,
-            cancelled=gone,
+            cancelled=current_request().cancelled,
         )
         with serving(request):
             if checked and not running.checked:
@@ -481,18 +396,3 @@ class Pipeline:
         if isinstance(kept, bool) or not isinstance(kept, int) or kept < 0:
             raise ConfigError([f"k must be a whole number of at least 0, got {kept!r}"])
         return kept
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        self._check_open()
-        gone = threading.Event()
-
-        def run() -> T:
-            with serving(Request(cancelled=gone)):
-                return call()
-
-        try:
-            running = partial(contextvars.copy_context().run, run)
-            return await asyncio.get_running_loop().run_in_executor(self._running.pool, running)
-        except asyncio.CancelledError:
-            gone.set()  # a thread cannot be stopped, but it need not begin anything new
-            raise

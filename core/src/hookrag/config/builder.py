@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from hashlib import blake2b
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config
+from hookrag.config.plan import Plan, flat, kebab
 from hookrag.config.signature import (
-    MISSING,
     PROTOCOLS,
     Mismatch,
     Parameter,
@@ -32,31 +27,13 @@ from hookrag.config.signature import (
     type_name,
 )
 from hookrag.disk import generations
-from hookrag.errors import ConfigError, HookragError, PluginError
+from hookrag.errors import ConfigError, HookragError, PluginError, nearest
 from hookrag.runtime.component import Instance
 from hookrag.runtime.proxies import PROXIES, Proxy
 from hookrag.runtime.shared import Shared
 from hookrag.values import KINDS, Step
 
 SINGULAR: Mapping[str, str] = {plural: kind for kind, plural in KINDS.items() if kind != "command"}
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A table that was read: its class, its plain values, and the names that each reference parameter holds."""
-
-    kind: str
-    name: str
-    use: str
-    cls: type
-    plugin_version: str
-    parameters: Mapping[str, Parameter]
-    values: Mapping[str, Any]
-    references: Mapping[str, Any]
-
-    @property
-    def table(self) -> tuple[str, str]:
-        return KINDS[self.kind], self.name
 
 
 class Builder:
@@ -167,7 +144,7 @@ class Builder:
             self.problem(path, f"needs the key 'use', which says what it is: {offers}")
             return None
         if isinstance(use, type):
-            cls, use_name, version = use, _kebab(use.__name__), ""
+            cls, use_name, version = use, kebab(use.__name__), ""
         elif isinstance(use, str):
             try:
                 offer = self.catalogue.find(kind, use)
@@ -199,7 +176,7 @@ class Builder:
         own: dict[str, Any] = {}
         for key, parameter in known.items():
             if kind == "store" and key not in table and is_own_folder(parameter):
-                own[key] = generations.place(index_folder(self.config), self.generation) / "stores" / name
+                own[key] = generations.place(self.config.index_folder, self.generation) / "stores" / name
         rest = {key: value for key, value in table.items() if key != "use"}
         values, references = self.read([KINDS[kind], name], rest, known, given=own)
         return {**values, **own}, references
@@ -252,7 +229,7 @@ class Builder:
             self.problem(
                 plan.table,
                 f"lies in {str(table['path'])!r}: hookrag reindex can fill a new store beside it only in the index folder "
-                f"{index_folder(self.config)}: take the key 'path' out",
+                f"{self.config.index_folder}: take the key 'path' out",
                 "path",
             )
         elif not kept:
@@ -294,16 +271,16 @@ class Builder:
             return None
         references = {key: self._resolve(plan.parameters[key], names) for key, names in plan.references.items()}
         self._built[here] = None
-        if any(None in _flat(reference) for reference in references.values()):
+        if any(None in flat(reference) for reference in references.values()):
             return None
         if not self._check_capable(plan, references):
             return None
-        settings = {**_defaults(plan), **plan.values}
+        settings = {**plan.defaults, **plan.values}
         # The first is the one that a store makes when nobody says a number: through its alias, which others search too.
         numbered = kind == "store" and self.generation > 1 and served(plan.cls, settings)
         given = {"generation": self.generation} if numbered else {}
         settings |= given
-        fingerprint = _fingerprint(plan, settings, references)
+        fingerprint = plan.fingerprint(settings, references)
         step = Step(kind, name, plan.use, fingerprint)
         instance = self.shared.instances.get(fingerprint)
         if instance is None:
@@ -328,7 +305,7 @@ class Builder:
         for key, reference in references.items():
             protocol = plan.parameters[key].reference
             assert protocol is not None
-            for proxy in _flat(reference):
+            for proxy in flat(reference):
                 lack = incapable(proxy, protocol)
                 if lack:
                     capable = False
@@ -339,7 +316,7 @@ class Builder:
         """Whether the embedders of a store give the vectors that it takes from them."""
         for output, embedder in store.embedders.items():
             if output not in embedder.outputs:
-                key = next((key for key, names in plan.references.items() if embedder.step.name in _flat(names)), "use")
+                key = next((key for key, names in plan.references.items() if embedder.step.name in flat(names)), "use")
                 gives = ", ".join(sorted(embedder.outputs))
                 self.problem(
                     plan.table, f"{key}: {embedder.step} gives {gives} vectors, and the store keeps {output} ones", key
@@ -369,53 +346,5 @@ class Builder:
         return self._make(kind, names)
 
 
-def index_folder(config: Config) -> Path:
-    """Where the generations of the index lie: `path` of [index], by default .hookrag beside the file."""
-    index = config.tables.get("index", {})
-    path = index.get("path", ".hookrag") if isinstance(index, Mapping) else ".hookrag"
-    try:
-        folder: Path = convert(path, Path, config.folder)
-    except Mismatch:  # noted when the [index] table was read
-        return config.folder / ".hookrag"
-    return folder
-
-
 def _names(reference: Any) -> list[str]:
-    return [name for name in _flat(reference) if name is not None]
-
-
-def _flat(reference: Any) -> list[Any]:
-    if isinstance(reference, list):
-        return reference
-    return list(reference.values()) if isinstance(reference, dict) else [reference]
-
-
-def _defaults(plan: Plan) -> dict[str, Any]:
-    return {k: p.default for k, p in plan.parameters.items() if p.default is not MISSING and p.reference is None}
-
-
-def _fingerprint(plan: Plan, settings: Mapping[str, Any], references: Mapping[str, Any]) -> str:
-    """Equal for tables that stand for the same component: class, its version, settings, and what it refers to."""
-    named = {
-        key: [proxy.step.fingerprint for proxy in _flat(reference) if proxy is not None]
-        + (list(reference) if isinstance(reference, dict) else [])
-        for key, reference in references.items()
-    }
-    local = id(plan.cls) if "<locals>" in plan.cls.__qualname__ else 0
-    told = [plan.kind, plan.cls.__module__, plan.cls.__qualname__, local]
-    told += [plan.plugin_version, getattr(plan.cls, "version", 1)]
-    text = json.dumps([told, settings, named], sort_keys=True, default=str)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def nearest(name: str, known: Iterator[str] | Sequence[str] | Mapping[str, Any]) -> str:
-    near = get_close_matches(name, list(known), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _kebab(name: str) -> str:
-    """
-    >>> _kebab("ScriptedLLM"), _kebab("HTMLReader"), _kebab("Bm25")
-    ('scripted-llm', 'html-reader', 'bm25')
-    """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+    return [name for name in flat(reference) if name is not None]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hookrag.config.signature import Mismatch, convert
 from hookrag.errors import ConfigError
 
 NAME = "hookrag.toml"
@@ -38,6 +39,17 @@ class Config:
             if line is not None:
                 return f"{self.path.name}:{line}: "
         return f"{self.path.name}: "
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the generations of the index lie: `path` of [index], by default .hookrag beside the file."""
+        index = self.tables.get("index", {})
+        path = index.get("path", ".hookrag") if isinstance(index, Mapping) else ".hookrag"
+        try:
+            folder: Path = convert(path, Path, self.folder)
+        except Mismatch:  # noted when the [index] table is read
+            return self.folder / ".hookrag"
+        return folder
 
     def with_values(self, changes: Mapping[str, Any]) -> Config:
         """The same configuration with "retrievers.bm25.k1"-like keys set to other values."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from hookrag.config.builder import SINGULAR, Builder, index_folder, nearest
+from hookrag.config.builder import SINGULAR, Builder
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.file import Config, find, load
 from hookrag.config.signature import Mismatch, convert, parameters
 from hookrag.disk import generations
-from hookrag.errors import ConfigError
+from hookrag.errors import ConfigError, nearest
 from hookrag.filters import FieldType
 from hookrag.options import Above, AtLeast
 from hookrag.protocols import Generator, Retriever
@@ -67,6 +67,11 @@ class Parts:
     fields: Mapping[str, FieldType]
     outside: bool = False
 
+    @property
+    def roots(self) -> list[Any]:
+        """The components that a question is put to; all others are referred to by them."""
+        return [self.retriever, *([self.generator] if self.generator else []), *self.middleware]
+
 
 def check_numbers(*, k: int, timeout: float | None, threads: int) -> None:
     """Hold the numbers of a pipeline that is made in Python to what its table allows. Raises ConfigError."""
@@ -97,7 +102,7 @@ def pipeline(config: Config, catalogue: Catalogue, shared: Shared, name: str, ge
     builder.check_shape()
     index = index_table(builder)
     table = pipeline_table(builder, name)
-    folder = index_folder(config)
+    folder = config.index_folder
     if builder.sound("index"):
         builder.generation = generations.current(folder) if generation is None else generation
     named = _components(builder, name, table)
@@ -175,7 +180,7 @@ def component(
             f"no table [{KINDS[kind]}.{name}]{nearest(name, builder.names(kind))}; {KINDS[kind]}: {listed}",
         )
         builder.finish()
-    builder.generation = generations.current(index_folder(loaded))
+    builder.generation = generations.current(loaded.index_folder)
     made = builder.component(kind, name)
     builder.finish()
     used = list(walk([made]))

@@ -55,26 +55,18 @@ class Upkeep:
         catalogue = self.origin.catalogue if self.origin else Catalogue.installed()
         return tables.readers(config, catalogue, self.shared)
 
-    def index(
-        self,
-        documents: Iterable[Entry],
-        source: str,
-        *,
-        complete: bool,
-        root: Path | None,
-        remade_by: str,
-        options: IngestOptions,
-    ) -> Report:
+    def index(self, given: Given, options: IngestOptions) -> Report:
         """See `Pipeline.index`."""
+        documents = given.documents
         if isinstance(documents, str | Path):
             raise HookragError(f"index() takes documents: to read files, write index_files({str(documents)!r})")
         if not isinstance(documents, Iterable):
             raise HookragError(f"index() takes many documents, got {type(documents).__name__}: write index([document])")
         if isinstance(options.rebuild, str):
             raise HookragError(f"rebuild takes the names of stores: write rebuild=[{options.rebuild!r}]")
-        _check_source(source)
+        _check_source(given.source)
         with self._ingest(dry_run=options.dry_run) as ingest:
-            return ingest.run(Given(documents, source, complete=complete, root=root, remade_by=remade_by), options)
+            return ingest.run(given, options)
 
     def index_files(self, path: str | Path, options: IngestOptions) -> Report:
         """See `Pipeline.index_files`."""

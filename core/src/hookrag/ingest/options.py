@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from hookrag.ingest.items import Entry
 from hookrag.ingest.report import Progress
@@ -53,3 +54,14 @@ class IngestOptions:
     def __post_init__(self) -> None:
         if self.dry_run and (self.take_over or self.rebuild):
             raise ValueError("dry_run cannot be combined with take_over or rebuild: they change stores")
+
+
+class IndexOptions(TypedDict, total=False):
+    """The keywords of `IngestOptions`, as `Pipeline.index` takes them."""
+
+    prune: bool
+    retry_failed: bool
+    dry_run: bool
+    take_over: bool
+    rebuild: Collection[str]
+    progress: Callable[[Progress], None] | None

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypedDict
 
 from hookrag.errors import HookragError
 from hookrag.filters import FieldType, Filter, both, parse, validate
 from hookrag.values import Query
 
 Questions = Sequence[str | Query]
+
+
+class Options(TypedDict, total=False):
+    """The options of `Pipeline.retrieve`, which is where they are explained."""
+
+    where: str | Filter | None
+    scope: str | Filter | None
+    timeout: float | None
+    explain: bool
 
 
 def filter_of(where: str | Filter | None, fields: Mapping[str, FieldType]) -> Filter | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from hookrag.errors import Cancelled
 from hookrag.protocols import Emit
 from hookrag.runtime.request import Request, serving
 from hookrag.values import Answer, Event
+
+T = TypeVar("T")
 
 _CLOSED = "the stream was closed before the answer was whole"
 
@@ -76,3 +81,33 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+async def astreamed(pool: ThreadPoolExecutor, write: Callable[[Emit], list[Answer]]) -> AsyncGenerator[Event]:
+    """The events of answers that are written in a thread, for an event loop; leaving the iteration ends the writing."""
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    def put(event: Event | None) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody reads any more
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    with Stream(pool, write, put) as stream:
+        while (event := await events.get()) is not None:
+            yield event
+        stream.answers()  # whole by now: an error of the writer is the reader's
+
+
+async def in_thread(pool: ThreadPoolExecutor, call: Callable[[], T]) -> T:
+    """The result of a call that is made in a thread, in the caller's context; a task that is cancelled ends it."""
+    gone = threading.Event()
+
+    def run() -> T:
+        with serving(Request(cancelled=gone)):
+            return call()
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, partial(contextvars.copy_context().run, run))
+    except asyncio.CancelledError:
+        gone.set()  # a thread cannot be stopped, but it need not begin anything new
+        raise

@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from hookrag.chunks import chunk_of
 from hookrag.filters import Filter, matches
 from hookrag.options import AtLeast, checked
 from hookrag.protocols import Chunker, Embedder, Emit
@@ -37,7 +38,6 @@ from hookrag.values import (
     Usage,
     Vectors,
     best,
-    chunk_of,
 )
 
 _WORD = re.compile(r"\w+")

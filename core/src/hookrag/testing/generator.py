@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hookrag.chunks import chunk_of
 from hookrag.filters import Compare
 from hookrag.testing._kit import Check, Make, difference, opened, options_of, require
 from hookrag.testing._rankings import KIND, emptied, relevant
 from hookrag.testing.general import Trial, general_checks
-from hookrag.values import Answer, Chunk, Document, Event, Hit, Ranking, chunk_of
+from hookrag.values import Answer, Chunk, Document, Event, Hit, Ranking
 
 
 def _generate(generator: Any, rankings: Sequence[Ranking]) -> list[Answer]:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hookrag.chunks import chunk_of
 from hookrag.testing._kit import Check, Make, difference, opened, require
 from hookrag.testing._rankings import emptied, ids, rankings
 from hookrag.testing._tokens import tokens_check
 from hookrag.testing.general import Trial, general_checks
-from hookrag.values import Chunk, Document, Hit, Ranking, ScoreKind, chunk_of
+from hookrag.values import Chunk, Document, Hit, Ranking, ScoreKind
 
 ALL = 1_000
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from hookrag.chunks import chunk_of
 from hookrag.components.vectors import take
 from hookrag.config.objects import Adoption
 from hookrag.filters import Filter
 from hookrag.filters import parse as parse_filter
 from hookrag.runtime.shared import Shared
 from hookrag.testing._kit import CheckFailed, class_of, close
-from hookrag.values import Chunk, Document, Output, Query, Row, Vectors, chunk_of
+from hookrag.values import Chunk, Document, Output, Query, Row, Vectors
 
 _TEXTS: Mapping[str, str] = MappingProxyType(
     {

@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hookrag.chunks import chunk_of, derived
 from hookrag.filters import matches
 from hookrag.testing._kit import Check, Make, difference, opened, require, temporary_folder
 from hookrag.testing._store_card import CARD_CHECKS
 from hookrag.testing._store_search import SEARCH_CHECKS
 from hookrag.testing.general import Trial, general_checks
 from hookrag.testing.samples import EDGE_FILTERS, FILTERS, chunks, documents, filters, odd_chunks, put, rows_of
-from hookrag.values import Chunk, Document, Row, chunk_of, derived
+from hookrag.values import Chunk, Document, Row
 
 OUTPUTS = ("dense", "sparse", "multi")
 
