@@ -6,12 +6,12 @@ Never in both: rows that are wiped take the card with them, so a store that lost
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
 from hookrag import Card, HookragError
+from hookrag.disk import durable
 
 PROPERTY = "hookrag.card"
 
@@ -49,14 +49,4 @@ def read(file: Path) -> Card | None:
 
 def write(file: Path, card: Card) -> None:
     """Replace the file by one with this card; it survives a loss of power."""
-    part = file.with_suffix(".tmp")
-    with open(part, "w", encoding="utf-8") as out:
-        out.write(encode(card))
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(part, file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(file, encode(card))
