@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Literal
-from urllib.parse import urlsplit
 
 from hookrag import Embedder, Output
+from hookrag_stores.settings import split_url
 
 _INDEX = re.compile(r"[a-z0-9][a-z0-9._-]{0,199}")
 
 
 def check_url(url: str) -> None:
     """ValueError where it is not the address of a server, or holds a secret; a secret is not repeated."""
-    try:
-        parts = urlsplit(url)
-        secret = parts.username is not None or parts.password is not None
-        port = parts.port
-    except ValueError:
-        raise ValueError("url is not a URL, expected http://host:port or https://host:port") from None
-    if secret:
-        raise ValueError(
-            "url holds a secret: take it out, and name the environment variables that have it by username_env and password_env"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or port is None or parts.query:
+    parts = split_url("url", url, "name the environment variables that have it by username_env and password_env")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None or parts.query:
         raise ValueError(f"url must be http://host:port or https://host:port, got {url!r}")
 
 
@@ -48,18 +38,6 @@ def check_credentials(
         raise ValueError("got a password and an API key, expected one kind of credentials")
     if ca_file is not None and not url.startswith("https://"):
         raise ValueError(f"ca_file is for https, got the url {url!r}: write https, or leave ca_file out")
-
-
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """ValueError where the value is not in [low, high]."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
-
-
-def check_timeout(timeout: float) -> None:
-    """ValueError where it is no length of time."""
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def embedders_of(

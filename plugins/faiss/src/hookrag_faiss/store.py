@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 from hookrag import Card, Chunker, Embedder, Filter, Hit, HookragError, Row, RowKey, ScoreKind
 from hookrag_segments.index import Index
+from hookrag_stores.settings import check_between, check_gives
+from hookrag_stores.vectors import KINDS, Metric, queries_of
 from numpy.typing import NDArray
 
 from hookrag_faiss.content import Vectors
-from hookrag_faiss.metric import KINDS, Metric, wrong
 from hookrag_faiss.search import Searches
 
 
@@ -49,14 +50,10 @@ class Faiss:
             raise ValueError(f"metric must be COSINE, IP or L2, got {metric!r}")
         if index not in ("FLAT", "HNSW"):
             raise ValueError(f"index must be FLAT or HNSW, got {index!r}")
-        _check_range("m", m, 2, 2048)
-        _check_range("ef_construction", ef_construction, 8, 32_768)
-        _check_range("ef", ef, 1, 32_768)
-        if "dense" not in embedder.outputs:
-            given = ", ".join(sorted(embedder.outputs))
-            raise ValueError(
-                f"embedder must give dense vectors, got one that gives {given}: keep those in another store"
-            )
+        check_between("m", m, 2, 2048)
+        check_between("ef_construction", ef_construction, 8, 32_768)
+        check_between("ef", ef, 1, 32_768)
+        check_gives(embedder, "dense")
         self.chunker = chunker
         self.embedder = embedder
         self.embedders = {"dense": embedder}
@@ -124,18 +121,8 @@ class Faiss:
         view = self._files.view()
         if view.dim is None:
             return [[] for _ in range(len(vectors))]
-        queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != view.dim:
-            raise HookragError(
-                f"{self.path}: query vectors have the shape {list(queries.shape)}, expected [n, {view.dim}]: use the embedder "
-                "of this index"
-            )
-        for number, query in enumerate(queries):
-            if reason := wrong(query, self.metric):
-                raise HookragError(f"{self.path}: query vector {number} {reason}")
+        try:
+            queries = queries_of(vectors, self.metric, dim=view.dim)
+        except ValueError as error:
+            raise HookragError(f"{self.path}: {error}") from error
         return view.search(queries, k, where, self.ef if self.index == "HNSW" else None)
-
-
-def _check_range(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")

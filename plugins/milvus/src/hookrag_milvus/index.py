@@ -8,21 +8,15 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from hookrag import ScoreKind
+from hookrag_stores.settings import check_between
+from hookrag_stores.vectors import KINDS, Metric
 
-Metric = Literal["COSINE", "IP", "L2"]
 IndexType = Literal["FLAT", "IVF_FLAT", "HNSW"]
 # Milvus Lite says yes to others (DISKANN, SCANN, IVF_PQ), and cannot load the collection ever after.
 
 MAX_K = 16_384
 _MAX_EF = 32_768
 _WIDER = 64
-_KINDS: Mapping[Metric, ScoreKind] = MappingProxyType(
-    {
-        "COSINE": ScoreKind("cosine"),
-        "IP": ScoreKind("inner product"),
-        "L2": ScoreKind("negated squared distance"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,7 @@ class Options:
     @property
     def kind(self) -> ScoreKind:
         """What the scores are."""
-        return _KINDS[self.metric]
+        return KINDS[self.metric]
 
     @property
     def build(self) -> dict[str, int]:
@@ -101,8 +95,7 @@ def options(metric: Metric, index: IndexType, given: Mapping[str, int | None]) -
                 f"{name} is a parameter of {known.index}, got index = {index!r}: take it out, or set "
                 f"index = {known.index!r}"
             )
-        if not known.low <= value <= known.high:
-            raise ValueError(f"{name} must be in [{known.low}, {known.high}], got {value}")
+        check_between(name, value, known.low, known.high)
     chosen = {
         name: known.default if (value := given.get(name)) is None else value
         for name, known in _PARAMETERS.items()

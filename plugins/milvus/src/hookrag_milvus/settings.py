@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from urllib.parse import parse_qsl, urlsplit
+
+from hookrag_stores.settings import check_between, split_url
 
 # Room for what a generation adds to the name; Milvus takes 255.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
 _GENERATION = re.compile(r"_g[0-9]+$")
-_SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
 
 
 def check_collection(name: str, *, served: bool) -> None:
@@ -32,25 +31,12 @@ def check_place(uri: str | None, token_env: str | None, generation: int | None) 
         raise ValueError(
             "generation is for a server, got no uri: the generations of an embedded database are folders, set path"
         )
-    if generation is not None and not 1 <= generation < 10**9:
-        raise ValueError(f"generation must be in [1, {10**9 - 1}], got {generation}")
-
-
-def check_timeout(timeout: float) -> None:
-    """ValueError where it is no time."""
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
+    check_between("generation", 1 if generation is None else generation, 1, 10**9 - 1)
 
 
 def _check_uri(uri: str) -> None:
     """ValueError where it is not the address of a server, or holds a secret; a secret is not repeated."""
-    try:
-        parts = urlsplit(uri)
-        secret = parts.username is not None or parts.password is not None
-    except ValueError:
-        raise ValueError("uri is not a URL, expected http://host:port or https://host:port") from None
-    if secret or any(name.lower() in _SECRETS for name, _ in parse_qsl(parts.query)):
-        raise ValueError("uri holds a secret: take it out, and name the environment variable that has it by token_env")
+    parts = split_url("uri", uri, "name the environment variable that has it by token_env")
     if parts.scheme not in ("http", "https", "tcp", "unix") or (parts.scheme != "unix" and not parts.hostname):
         raise ValueError(
             f"uri must be http://host:port or https://host:port, got {uri!r}; an embedded database needs no uri"

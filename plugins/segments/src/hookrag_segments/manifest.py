@@ -12,6 +12,7 @@ from typing import Any
 
 from hookrag import Card, IdentityError
 from hookrag.disk import durable
+from hookrag_stores.rows import card_fields
 
 from hookrag_segments.files import File, damaged, digest
 
@@ -86,12 +87,11 @@ def read(folder: Path, kind: Kind) -> Manifest:
 
 def write(folder: Path, manifest: Manifest, kind: Kind) -> None:
     """Put a manifest in the place of the former one, durably. The files it names are durable already."""
-    card = {name: getattr(manifest.card, name) for name in ("uuid", "owner", "epoch", "generation")}
     content = {
         "format": FORMAT,
         "store": kind.name,
         "commit": manifest.commit,
-        "card": {**card, "identity": dict(manifest.card.identity)},
+        "card": card_fields(manifest.card),
         "identity": dict(manifest.identity),
         "parts": [asdict(part) for part in manifest.parts],
     }
