@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -38,6 +39,18 @@ def check_credentials(
         raise ValueError("got a password and an API key, expected one kind of credentials")
     if ca_file is not None and not url.startswith("https://"):
         raise ValueError(f"ca_file is for https, got the url {url!r}: write https, or leave ca_file out")
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """ValueError where the value is not in [low, high]."""
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
+
+
+def check_timeout(timeout: float) -> None:
+    """ValueError where it is no length of time."""
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def embedders_of(

@@ -22,7 +22,6 @@ from hookrag import (
     SparseRows,
     note,
 )
-from hookrag_stores.settings import check_between, check_timeout
 from hookrag_stores.vectors import KINDS, dense_of, unwarned
 from numpy.typing import NDArray
 
@@ -41,8 +40,10 @@ from hookrag_elasticsearch.rows import (
     weights_of,
 )
 from hookrag_elasticsearch.settings import (
+    check_between,
     check_credentials,
     check_index,
+    check_timeout,
     check_url,
     embedders_of,
 )

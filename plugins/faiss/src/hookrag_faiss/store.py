@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from hookrag import Card, Chunker, Embedder, Filter, Hit, HookragError, Row, RowKey, ScoreKind
 from hookrag_segments.index import Index
-from hookrag_stores.settings import check_between, check_gives
+from hookrag_stores.settings import check_gives
 from hookrag_stores.vectors import KINDS, Metric, queries_of
 from numpy.typing import NDArray
 
@@ -50,9 +50,9 @@ class Faiss:
             raise ValueError(f"metric must be COSINE, IP or L2, got {metric!r}")
         if index not in ("FLAT", "HNSW"):
             raise ValueError(f"index must be FLAT or HNSW, got {index!r}")
-        check_between("m", m, 2, 2048)
-        check_between("ef_construction", ef_construction, 8, 32_768)
-        check_between("ef", ef, 1, 32_768)
+        _check_range("m", m, 2, 2048)
+        _check_range("ef_construction", ef_construction, 8, 32_768)
+        _check_range("ef", ef, 1, 32_768)
         check_gives(embedder, "dense")
         self.chunker = chunker
         self.embedder = embedder
@@ -126,3 +126,8 @@ class Faiss:
         except ValueError as error:
             raise HookragError(f"{self.path}: {error}") from error
         return view.search(queries, k, where, self.ef if self.index == "HNSW" else None)
+
+
+def _check_range(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hookrag_stores.settings import check_between
-
 Query = Mapping[str, float]
 """The terms of a query and how much each counts."""
 
@@ -53,5 +51,6 @@ def rm3(documents: int, terms: int, original_weight: float) -> Rm3:
     for name, value in (("feedback_documents", documents), ("feedback_terms", terms)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    check_between("original_weight", original_weight, 0, 1)
+    if not 0 <= original_weight <= 1:
+        raise ValueError(f"original_weight must be in [0, 1], got {original_weight}")
     return Rm3(documents, terms, original_weight)

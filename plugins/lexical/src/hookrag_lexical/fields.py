@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hookrag import Chunk
-from hookrag_stores.settings import check_between
 
 METADATA = "metadata."
 
@@ -76,5 +75,6 @@ def _by_field(setting: str, given: dict[str, float]) -> tuple[dict[str, str], di
 
 
 def _checked_b(name: str, b: float) -> float:
-    check_between(name, b, 0, 1)
+    if not 0 <= b <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {b}")
     return b

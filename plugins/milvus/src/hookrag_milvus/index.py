@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from hookrag import ScoreKind
-from hookrag_stores.settings import check_between
 from hookrag_stores.vectors import KINDS, Metric
 
 IndexType = Literal["FLAT", "IVF_FLAT", "HNSW"]
@@ -95,7 +94,8 @@ def options(metric: Metric, index: IndexType, given: Mapping[str, int | None]) -
                 f"{name} is a parameter of {known.index}, got index = {index!r}: take it out, or set "
                 f"index = {known.index!r}"
             )
-        check_between(name, value, known.low, known.high)
+        if not known.low <= value <= known.high:
+            raise ValueError(f"{name} must be in [{known.low}, {known.high}], got {value}")
     chosen = {
         name: known.default if (value := given.get(name)) is None else value
         for name, known in _PARAMETERS.items()

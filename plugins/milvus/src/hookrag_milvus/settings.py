@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 
-from hookrag_stores.settings import check_between, split_url
+from hookrag_stores.settings import split_url
 
 # Room for what a generation adds to the name; Milvus takes 255.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
@@ -31,7 +32,14 @@ def check_place(uri: str | None, token_env: str | None, generation: int | None) 
         raise ValueError(
             "generation is for a server, got no uri: the generations of an embedded database are folders, set path"
         )
-    check_between("generation", 1 if generation is None else generation, 1, 10**9 - 1)
+    if generation is not None and not 1 <= generation < 10**9:
+        raise ValueError(f"generation must be in [1, {10**9 - 1}], got {generation}")
+
+
+def check_timeout(timeout: float) -> None:
+    """ValueError where it is no time."""
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def _check_uri(uri: str) -> None:

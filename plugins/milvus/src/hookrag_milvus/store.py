@@ -11,7 +11,6 @@ import numpy as np
 from hookrag import Card, Chunk, Chunker, Embedder, Filter, Hit, HookragError, ItemRejected, Row, RowKey, ScoreKind
 from hookrag_stores.batches import halves, parts
 from hookrag_stores.rows import new_card
-from hookrag_stores.settings import check_timeout
 from hookrag_stores.vectors import Metric, queries_of, unwarned
 from numpy.typing import NDArray
 
@@ -33,7 +32,7 @@ from hookrag_milvus.rows import (
     row_from,
 )
 from hookrag_milvus.search import search
-from hookrag_milvus.settings import check_collection, check_place
+from hookrag_milvus.settings import check_collection, check_place, check_timeout
 from hookrag_milvus.where import expression, one_of
 
 _IDS = 1_000

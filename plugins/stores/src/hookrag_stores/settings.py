@@ -1,25 +1,12 @@
-"""What the constructors of stores check of their parameters. Each raises ValueError."""
+"""What the constructors of stores check of their parameters besides the limits of each. They raise ValueError."""
 
 from __future__ import annotations
 
-import math
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from hookrag import Embedder, Output
 
 _SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
-
-
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """The value is in [low, high]."""
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be in [{low}, {high}], got {value}")
-
-
-def check_timeout(timeout: float) -> None:
-    """It is a length of time."""
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be a number of seconds over 0, got {timeout}")
 
 
 def check_gives(embedder: Embedder, output: Output) -> None:
