@@ -138,6 +138,26 @@ def test_a_string_that_is_too_long_to_be_ordered_is_refused() -> None:
         )
 
 
+def test_the_facets_of_rows_that_are_on_servers_stay_as_they_are() -> None:
+    tags = ["news", 1, 2.5, True, None]
+    assert facets({"first name": "x", "year": 2020.0, "big": 2**53 + 1, "draft": False, "a": {}, "t": tags}) == [
+        "first name:s",
+        "first name:s=x",
+        "year:n",
+        "year:n=c09f900000000000000",
+        "big:n",
+        "big:n=c340000000000000001",
+        "draft:b",
+        "draft:b=false",
+        "a:x",
+        "t:x",
+        "t:e=snews",
+        "t:e=nbff0000000000000000",
+        "t:e=nc004000000000000000",
+        "t:e=btrue",
+    ]
+
+
 def test_a_query_is_readable() -> None:
     assert query(parse('lang == "en" and not draft == true')) == {
         "bool": {

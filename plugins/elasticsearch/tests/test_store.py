@@ -101,7 +101,7 @@ def test_one_bad_row_is_refused_by_itself(make: Callable[..., Any]) -> None:
     assert "caused by illegal_argument_exception" in told.pop("name")
     assert told == {
         "nan": "its dense vector has a value that is not finite",
-        "zero": "its dense vector has a length that 32 bits cannot hold, or that is 0",
+        "zero": "its dense vector is all zeros, which has no cosine with anything",
         "negative": "its sparse vector has a weight that is negative or not finite, which Elasticsearch cannot hold",
         "none": "it has no dense vector",
         "half": "its texts hold half of a surrogate pair, which UTF-8 cannot hold",

@@ -15,7 +15,7 @@ from hookrag import Chunk, HookragError, Row
 from hookrag_lexical.store import Lexical
 from hookrag_segments import files, merge
 
-OTHERS = {"manifest.json", "write.lock", "write.pid"}
+OTHERS = {"manifest.json", "write.lock"}
 
 # Each step: names put, names dropped. With at most two segments, the later steps merge, write deletions, and drop segments.
 STEPS = [("abc", ""), ("def", "a"), ("gh", "bd"), ("a", "c"), ("", "efgh")]
@@ -212,35 +212,35 @@ def test_everything_a_manifest_names_is_durable_before_it_and_it_is_before_sync_
 ):
     path = tmp_path / "index"
     log = []
-    fsync, rename, unlink = os.fsync, Path.replace, Path.unlink
+    fsync, rename, unlink = os.fsync, os.replace, Path.unlink
 
     def synced(handle):
         log.append(("fsync", Path(os.readlink(f"/proc/self/fd/{handle}")).name))
         fsync(handle)
 
-    def renamed(self, target):
-        log.append(("rename", self.name))
-        return rename(self, target)
+    def renamed(source, target):
+        log.append(("rename", Path(source).name))
+        return rename(source, target)
 
     def removed(self, missing_ok=False):
         log.append(("remove", self.name))
         unlink(self, missing_ok=missing_ok)
 
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(os, "replace", renamed)
     monkeypatch.setattr(Path, "unlink", removed)
     store = opened(path)
     known = set()
     for put, drop in STEPS:
         log.clear()
         step(store, put, drop)
-        at = log.index(("rename", "manifest.json.tmp"))
+        at = log.index(("rename", "manifest.json.part"))
         before, after = log[:at], log[at + 1 :]
         new = store._index.snapshot().manifest.names - known
         assert {("fsync", name) for name in new} <= set(before)
         last_file = max((before.index(("fsync", name)) for name in new), default=-1)
         assert ("fsync", "index") in before[last_file + 1 :]
-        assert before[-1] == ("fsync", "manifest.json.tmp")
+        assert before[-1] == ("fsync", "manifest.json.part")
         assert after[0] == ("fsync", "index")
         assert all(kind == "remove" for kind, _ in after[1:])
         assert not {name for kind, name in log if kind == "remove"} & (store._index.snapshot().manifest.names | known)

@@ -101,7 +101,7 @@ def test_the_writer_without_a_name_and_a_second_store_of_one_process(tmp_path):
     one.put([row("a")], version=1)
     with pytest.raises(IndexLocked, match=rf"pid {os.getpid()}: wait"):
         two.put([row("b")], version=1)
-    (path / "write.pid").unlink()
+    (path / "write.lock").write_bytes(b"")
     with pytest.raises(IndexLocked) as error:
         two.put([row("b")], version=1)
     assert str(error.value) == f"{path} is being written by another process: wait until it has finished, or stop it"

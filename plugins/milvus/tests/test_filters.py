@@ -208,6 +208,25 @@ def test_an_expression_is_readable_and_holds_no_name_as_it_is() -> None:
     )
 
 
+def test_the_facets_of_rows_that_are_in_databases_stay_as_they_are() -> None:
+    tags = ["news", 1, 2.5, True, None]
+    assert facets(
+        {"first name": "x", "year": 2020.0, "price": 2.5, "big": 2**53 + 1, "draft": False, "a": {}, "t": tags}
+    ) == {
+        "s_first_20_name": "x",
+        "i_year": 2020,
+        "f_price": 2.5,
+        "i_big": 2**53 + 1,
+        "b_draft": False,
+        "x_a": True,
+        "x_t": True,
+        "c_a6dceb6bbe6231d3f9b11265a98bb4e1": True,
+        "c_096166b039918d9de9f80e5449f96c68": True,
+        "c_9287edd655f6f7693c64bacc14836181": True,
+        "c_6c5260946aad1e703a1d10a762d0b672": True,
+    }
+
+
 def test_different_fields_and_elements_have_different_facets() -> None:
     names = [name for field in (*FIELDS, "a_2e_b", "a_b", "a") for name in facets({field: "x"})]
     assert len(set(names)) == len(names)

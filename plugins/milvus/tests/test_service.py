@@ -17,6 +17,7 @@ from hookrag.testing.fakes import HashEmbedder, WordChunker
 from hookrag_milvus import index as module
 from hookrag_milvus import rows as records
 from hookrag_milvus.store import Milvus
+from hookrag_stores.rows import rest_of
 from milvus_kit import assert_hits, brute_force, clustered, make_rows, random_vectors, remove
 
 pytestmark = pytest.mark.service
@@ -109,7 +110,7 @@ def test_rows_at_the_limits_of_a_server_are_taken_and_rows_over_them_are_not_sen
     text = "é" * 32_767 + "x"
     assert len(text.encode()) == 65_535
     full = replace(row, chunk=replace(row.chunk, id="1" * 32, text=text, document_id="é" * 256))
-    room = records.MAX_JSON - len(records._rest(replace(row.chunk, context="")))
+    room = records.MAX_JSON - len(rest_of(replace(row.chunk, context="")))
     wide = replace(row, chunk=replace(row.chunk, id="2" * 32, context="x" * room))
     assert store.put([full, wide], version=1) == {}
     over = [

@@ -98,15 +98,12 @@ def _batches(queries: Sequence[Query]) -> Iterator[Sequence[Query]]:
 
 def _write_run(pipeline: Pipeline, queries: Sequence[Query], path: Path, k: int, where: str | None, unit: str) -> None:
     """Write the run beside its place and move it there when it is whole."""
+    from hookrag.disk import durable
+
     started = perf_counter()
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as out:
-            for batch in _batches(queries):
-                out.writelines(_run_lines(pipeline, batch, k, where, unit))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with durable.replacing(path) as part, part.open("w", encoding="utf-8") as out:
+        for batch in _batches(queries):
+            out.writelines(_run_lines(pipeline, batch, k, where, unit))
     seconds = perf_counter() - started
     click.echo(
         f"{path}: {len(queries)} queries in {seconds:.1f} s, {len(queries) / max(seconds, 1e-9):.1f} a second", err=True

@@ -20,6 +20,7 @@ def init(folder: Path, force: bool) -> None:
     from hookrag.cli.starter import starter
     from hookrag.config.catalogue import Catalogue
     from hookrag.config.file import NAME
+    from hookrag.disk import durable
 
     path = folder / NAME
     if path.exists() and not force:
@@ -27,7 +28,5 @@ def init(folder: Path, force: bool) -> None:
     catalogue = Catalogue.installed()
     text = starter({(offer.kind, offer.name) for offers in catalogue.offers.values() for offer in offers})
     folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(NAME + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    durable.write(path, text)
     click.echo(f"wrote {path}\nnext: hookrag index PATH..., then hookrag ask")

@@ -1,1 +1,1 @@
-"""What touches the file system: durable writes, the lock of an index, the folders of its generations."""
+"""What touches the file system: durable writes and locks, which plugins use too, and the folders of an index's generations."""

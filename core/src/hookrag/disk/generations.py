@@ -7,7 +7,7 @@
     dropped       what is being deleted
     lock          held by the one process that writes, whatever generation it writes
 
-A file is written beside its place, forced to the disk and renamed: whoever reads it gets the old number or the new one.
+Files are replaced durably (`durable.write`): whoever reads one gets the old number or the new one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import shutil
 from pathlib import Path
 
+from hookrag.disk import durable
 from hookrag.errors import IdentityError
 
 _JOURNAL = "journal.sqlite3"
@@ -81,7 +82,7 @@ def begin_switch(folder: Path, generation: int) -> None:
     """Note, durably, that a filled generation is about to be switched to."""
     for one in (place(folder, generation) / "stores", place(folder, generation)):
         if one.is_dir():
-            _sync(one)
+            durable.sync_folder(one)
     _write(folder / _SWITCHING, generation)
 
 
@@ -93,14 +94,14 @@ def switch(folder: Path, generation: int) -> None:
 def end_switch(folder: Path) -> None:
     """Note that nothing of a switch is left to do."""
     (folder / _SWITCHING).unlink(missing_ok=True)
-    _sync(folder)
+    durable.sync_folder(folder)
 
 
 def drop(folder: Path, generation: int) -> None:
     """Delete the files of a generation: at once for whoever looks, however long it takes."""
     sweep(folder)
     place(folder, generation).rename(folder / _DROPPED)
-    _sync(folder)
+    durable.sync_folder(folder)
     sweep(folder)
 
 
@@ -135,18 +136,4 @@ def _is_number(text: str) -> bool:
 
 
 def _write(path: Path, generation: int) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    with open(beside, "w", encoding="utf-8") as file:
-        file.write(f"{generation}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    durable.write(path, f"{generation}\n")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from hookrag.disk import durable
 from hookrag.errors import IdentityError
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = ()
@@ -32,16 +32,12 @@ def migrate(db: sqlite3.Connection, path: Path, found: int, fault: Callable[[str
     Cut off at any moment, the journal is as it was or migrated, and the copy is whole or not there.
     """
     copy = path.with_name(f"{path.name}.format-{found}.bak")
-    part = copy.with_name(f"{copy.name}.part")
-    part.unlink(missing_ok=True)
-    target = sqlite3.connect(part)
-    try:
-        db.backup(target)
-    finally:
-        target.close()
-    _flush(part)
-    os.replace(part, copy)
-    _flush(path.parent)
+    with durable.replacing(copy) as part:
+        target = sqlite3.connect(part)
+        try:
+            db.backup(target)
+        finally:
+            target.close()
     fault("migrate: copied")
     db.execute("BEGIN IMMEDIATE")
     for migration in MIGRATIONS[found - 1 :]:
@@ -50,11 +46,3 @@ def migrate(db: sqlite3.Connection, path: Path, found: int, fault: Callable[[str
     fault("migrate: inside")
     db.execute("COMMIT")
     fault("migrate: after")
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
-from uuid import uuid4
 
 from hookrag import Card, HookragError, IdentityError, Output
+from hookrag_stores.rows import card_from, card_json, new_card
 
 from hookrag_elasticsearch.connection import Connection, Json
 from hookrag_elasticsearch.errors import Conflict, NotFound
@@ -154,7 +154,7 @@ def read_card(connection: Connection, generation: int) -> tuple[Card, Revision]:
         else:
             return _decoded(connection, answer["_source"]["card"]), (answer["_seq_no"], answer["_primary_term"])
         with suppress(Conflict):  # another process was faster: its card is the card
-            _write_card(connection, Card(uuid4().hex, generation=generation), None)
+            _write_card(connection, new_card(generation), None)
 
 
 def save_card(connection: Connection, card: Card, revision: Revision) -> Revision:
@@ -172,7 +172,7 @@ def save_card(connection: Connection, card: Card, revision: Revision) -> Revisio
 
 
 def _write_card(connection: Connection, card: Card, revision: Revision | None) -> Revision:
-    text = json.dumps({**asdict(card), "identity": dict(card.identity)}, sort_keys=True)
+    text = card_json(card)
     guard: Json = (
         {"op_type": "create"} if revision is None else {"if_seq_no": revision[0], "if_primary_term": revision[1]}
     )
@@ -186,14 +186,8 @@ def _write_card(connection: Connection, card: Card, revision: Revision | None) -
 
 
 def _decoded(connection: Connection, text: str) -> Card:
-    try:
-        fields = json.loads(text)
-        return Card(fields["uuid"], fields["owner"], fields["epoch"], fields["generation"], fields["identity"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HookragError(
-            f"{connection.where}: the card is damaged (got {text[:80]!r}, expected a JSON object): restore a snapshot of the "
-            "index, or delete it and index again"
-        ) from error
+    advice = "restore a snapshot of the index, or delete it and index again"
+    return card_from(text, connection.where, advice)
 
 
 # Making and checking.

@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from hookrag import Hit, HookragError, best
 from hookrag.filters import Filter
+from hookrag_stores.batches import parts
+from hookrag_stores.nearest import nearest
 from numpy.typing import NDArray
 
 from hookrag_elasticsearch import searching
@@ -30,7 +32,7 @@ def sources(connection: Connection, chunk_ids: Sequence[str], *, vectors: bool) 
     """The documents of those of the rows that are there, each once, also of rows that no search sees yet."""
     ids = [chunk_id for chunk_id in dict.fromkeys(chunk_ids) if is_id(chunk_id)]
     hidden = None if vectors else list(BYTES)
-    for some in _parts(ids, _IDS):
+    for some in parts(ids, _IDS):
         answer = connection.call(
             "fetch",
             lambda: connection.client.mget(index=connection.target, ids=some, source_excludes=hidden),  # noqa: B023
@@ -71,10 +73,13 @@ def exact(
 ) -> list[list[Hit]]:
     """The k nearest rows for each of float32[n, d], out of the vectors of all that match."""
     pages = (
-        ([hit["_id"] for hit in page], np.stack([decoded(hit["_source"]["dense_bytes"]) for hit in page]))
+        (
+            [hit["_id"] for hit in page],
+            np.stack([decoded(hit["_source"]["dense_bytes"]) for hit in page]).astype(np.float64),
+        )
         for page in connection.pages("search", searching.rows(where), {"source": ["dense_bytes"]}, size=_EXACT_PAGE)
     )
-    scored = searching.nearest(queries, pages, k, metric)
+    scored = nearest(queries.astype(np.float64), pages, k, metric)
     ids = list(dict.fromkeys(name for pairs in scored for name, _ in pairs))
     chunks = {source["id"]: chunk_from(source) for source in sources(connection, ids, vectors=False)}
     # A row that was deleted since it was found has no chunk any more.
@@ -88,14 +93,9 @@ def matching(connection: Connection, text: str, chunk_ids: Sequence[str]) -> lis
     )
     terms = list(dict.fromkeys(token["token"] for token in analyzed["tokens"]))
     found: dict[str, set[int]] = {chunk_id: set() for chunk_id in chunk_ids if is_id(chunk_id)}
-    for ids in _parts(list(found), _IDS):
-        for some in _parts(list(enumerate(terms)), _TERMS):
+    for ids in parts(list(found), _IDS):
+        for some in parts(list(enumerate(terms)), _TERMS):
             (named,) = connection.search("search", [searching.terms_body(ids, some)])
             for hit in named:
                 found[hit["_id"]].update(map(int, hit["matched_queries"]))
     return [tuple(terms[number] for number in sorted(found.get(chunk_id, ()))) for chunk_id in chunk_ids]
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from hookrag import Chunk, ItemRejected, Output, Row, RowKey
+from hookrag_stores import rows as stored
+from hookrag_stores.vectors import Metric, dense_of
 from numpy.typing import NDArray
 
 from hookrag_elasticsearch.where import FIELD, facets
@@ -43,8 +45,8 @@ def is_id(chunk_id: str) -> bool:
         return False
 
 
-def insertion(row: Row, version: int, outputs: Collection[Output], *, directed: bool) -> Operation:
-    """What inserts the row; ItemRejected says what is wrong with it. `directed` refuses a dense vector of zeros."""
+def insertion(row: Row, version: int, outputs: Collection[Output], metric: Metric) -> Operation:
+    """What inserts the row; ItemRejected says what is wrong with it. To be called within `unwarned`."""
     chunk = row.chunk
     if not is_id(chunk.id):
         raise ItemRejected(
@@ -59,11 +61,11 @@ def insertion(row: Row, version: int, outputs: Collection[Output], *, directed: 
         "check": row.check,
         "context": chunk.context,
         "text": chunk.text,
-        "chunk": _rest(chunk),
+        "chunk": stored.rest_of(chunk, context=False),
         FIELD: facets(chunk.metadata),
     }
     if "dense" in outputs:
-        vector = dense_of(row.dense, directed=directed)
+        vector = dense_of(row.dense, metric, most=MAX_DIM)
         document["dense"] = vector.tolist()
         document["dense_bytes"] = b64encode(vector.astype("<f4").tobytes()).decode()
     if "sparse" in outputs:
@@ -90,17 +92,8 @@ def _action(name: str, chunk_id: str, version: int) -> bytes:
 
 def chunk_from(source: Mapping[str, Any]) -> Chunk:
     """The chunk in a document of the index."""
-    rest = json.loads(source["chunk"])
-    return Chunk(
-        source["id"],
-        source["document_id"],
-        source["text"],
-        rest["start"],
-        rest["end"],
-        source["context"],
-        rest["parent"],
-        tuple(rest["sources"]),
-        rest["metadata"],
+    return stored.chunk_from(
+        source["id"], source["document_id"], source["text"], source["chunk"], context=source["context"]
     )
 
 
@@ -128,24 +121,6 @@ def key_from(fields: Mapping[str, Sequence[Any]]) -> RowKey:
     return RowKey(*(fields[name][0] for name in KEY_FIELDS))
 
 
-def dense_of(vector: Any, *, directed: bool) -> NDArray[np.float32]:
-    """The vector as it is sent; ItemRejected says what is wrong with it."""
-    if vector is None:
-        raise ItemRejected("it has no dense vector")
-    made = np.ascontiguousarray(vector, dtype=np.float32)
-    if made.ndim != 1 or not 1 <= len(made) <= MAX_DIM:
-        raise ItemRejected(
-            f"its dense vector has the shape {list(made.shape)}, expected [d] with d from 1 to {MAX_DIM:,}"
-        )
-    if not np.isfinite(made).all():
-        raise ItemRejected("its dense vector has a value that is not finite")
-    with np.errstate(over="ignore", under="ignore"):
-        squared = made @ made  # in 32 bits, as the server computes
-    if not np.isfinite(squared) or (directed and squared < _TINY):
-        raise ItemRejected("its dense vector has a length that 32 bits cannot hold, or that is 0")
-    return made
-
-
 def weights_of(indices: NDArray[np.int32], weights: NDArray[np.float32]) -> dict[str, float]:
     """A sparse vector as the server takes it. What is 0 or next to it adds nothing; ItemRejected for a negative weight."""
     if not np.isfinite(weights).all() or (weights < 0).any():
@@ -166,18 +141,3 @@ def _sparse(row: Row) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
             f"its sparse vector has {list(indices.shape)} indices and {list(weights.shape)} weights, expected as many of both"
         )
     return indices, weights
-
-
-def _rest(chunk: Chunk) -> str:
-    # Text, not an object: it comes back as it was written, and what is filtered on are the facets.
-    rest = {
-        "start": chunk.start,
-        "end": chunk.end,
-        "parent": chunk.parent,
-        "sources": list(chunk.sources),
-        "metadata": dict(chunk.metadata),
-    }
-    try:
-        return json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ItemRejected(f"its metadata are not JSON values: {error}") from error

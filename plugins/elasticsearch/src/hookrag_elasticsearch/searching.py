@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 from hookrag.filters import Filter
-from numpy.typing import NDArray
 
 from hookrag_elasticsearch.connection import Json
 from hookrag_elasticsearch.index import ROWS, Metric
@@ -67,30 +65,3 @@ def similarity(score: float, metric: Metric) -> float:
     if metric == "COSINE":
         return min(1.0, max(-1.0, 2 * score - 1))
     return score - 1 if score >= 1 else 1 - 1 / score
-
-
-def nearest(
-    queries: NDArray[np.float32], pages: Iterable[tuple[list[str], NDArray[np.float32]]], k: int, metric: Metric
-) -> list[list[tuple[str, float]]]:
-    """The (id, score) of the k best rows for each query, over all rows of all pages; equal scores by id.
-
-    queries: float32[n, d]; each page holds m ids and float32[m, d].
-    """
-    best: list[list[tuple[str, float]]] = [[] for _ in queries]
-    exact = _directions(queries.astype(np.float64), metric)
-    for ids, vectors in pages:
-        for number, scores in enumerate(exact @ _directions(vectors.astype(np.float64), metric).T):
-            pairs = zip(ids, scores.tolist(), strict=True)
-            best[number] = _first([*best[number], *pairs], k)
-    return best
-
-
-def _first(pairs: list[tuple[str, float]], k: int) -> list[tuple[str, float]]:
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:k]
-
-
-def _directions(vectors: NDArray[np.float64], metric: Metric) -> NDArray[np.float64]:
-    if metric == "IP":
-        return vectors
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from hookrag import Embedder, Matching, Output
+from hookrag_stores.settings import split_url
 
 IndexName: TypeAlias = Annotated[
     str,
@@ -20,17 +20,8 @@ IndexName: TypeAlias = Annotated[
 
 def check_url(url: str) -> None:
     """ValueError where it is not the address of a server, or holds a secret; a secret is not repeated."""
-    try:
-        parts = urlsplit(url)
-        secret = parts.username is not None or parts.password is not None
-        port = parts.port
-    except ValueError:
-        raise ValueError("url is not a URL, expected http://host:port or https://host:port") from None
-    if secret:
-        raise ValueError(
-            "url holds a secret: take it out, and name the environment variables that have it by username_env and password_env"
-        )
-    if parts.scheme not in ("http", "https") or not parts.hostname or port is None or parts.query:
+    parts = split_url("url", url, "name the environment variables that have it by username_env and password_env")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port is None or parts.query:
         raise ValueError(f"url must be http://host:port or https://host:port, got {url!r}")
 
 

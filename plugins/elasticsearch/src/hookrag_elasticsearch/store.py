@@ -26,6 +26,7 @@ from hookrag import (
     checked,
     note,
 )
+from hookrag_stores.vectors import KINDS, dense_of, unwarned
 from numpy.typing import NDArray
 
 from hookrag_elasticsearch import index as schema
@@ -33,9 +34,9 @@ from hookrag_elasticsearch import reading, searching
 from hookrag_elasticsearch.connection import PAGE, Connection, Json, connect
 from hookrag_elasticsearch.rows import (
     KEY_FIELDS,
+    MAX_DIM,
     Operation,
     deletion,
-    dense_of,
     insertion,
     is_id,
     key_from,
@@ -218,14 +219,15 @@ class Elasticsearch:
         rejected: dict[str, str] = {}
         operations: dict[str, Operation] = {}
         dims = None
-        for row in rows:
-            try:
-                made = insertion(row, version, self.embedders, directed=self.metric == "COSINE")
-            except ItemRejected as error:
-                rejected[row.chunk.id] = str(error)
-                continue
-            operations[made.id] = made
-            dims = dims or (None if row.dense is None else len(row.dense))
+        with unwarned():
+            for row in rows:
+                try:
+                    made = insertion(row, version, self.embedders, self.metric)
+                except ItemRejected as error:
+                    rejected[row.chunk.id] = str(error)
+                    continue
+                operations[made.id] = made
+                dims = dims or (None if row.dense is None else len(row.dense))
         if operations and not self._vectors() >= self.embedders.keys():
             schema.add_vectors(
                 connection,
@@ -282,7 +284,7 @@ class Elasticsearch:
 
     @property
     def dense_kind(self) -> ScoreKind:
-        return ScoreKind("cosine" if self.metric == "COSINE" else "inner product")
+        return KINDS[self.metric]
 
     def search_text(self, texts: Sequence[str], /, *, k: int, where: Filter | None) -> list[list[Hit]]:
         """The k best rows for each text: the sum over its words of idf * tf / (tf + k1 * (1 - b + b * length / average)).
@@ -310,7 +312,8 @@ class Elasticsearch:
         if "dense" not in self._vectors():
             return [[] for _ in range(len(vectors))]
         try:
-            queries = [dense_of(vector, directed=self.metric == "COSINE") for vector in vectors]
+            with unwarned():
+                queries = [dense_of(vector, self.metric, most=MAX_DIM) for vector in vectors]
         except ItemRejected as error:
             raise HookragError(f"{connection.where}: a query cannot be searched: {error}") from error
         selected = None if where is None else query(where)

@@ -1,8 +1,8 @@
 """Filters for Elasticsearch: metadata become terms of one keyword field, and a filter becomes a tree of queries for them.
 
 A field of the index for each key of the metadata would meet the server's limit of 1,000 fields, fix the type of a key by the
-first value that comes, and cut off long strings. So the mapping never changes: every value is a term that says its key, kind
-and value, and the order of the terms of one kind is the order of the values:
+first value that comes, and cut off long strings. So the mapping never changes: every facet (`hookrag_stores.facets`) is a term
+that says its key, kind and value, and the order of the terms of one kind is the order of the values:
 
     lang:s            there is a string "lang"           year:n            there is a number "year"
     lang:s=en         which is "en"                      year:n=c09f90...  which is this one, in a form that sorts
@@ -13,15 +13,26 @@ and value, and the order of the terms of one kind is the order of the values:
 from __future__ import annotations
 
 import json
-import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from struct import pack, unpack
 from typing import Any, assert_never
 
 from hookrag import HookragError
-from hookrag.filters import And, Compare, Contains, Exists, Filter, In, Not, Or, StartsWith, Value
+from hookrag.filters import And, Filter, Not, Or, Value
+from hookrag_stores import facets as shared
+from hookrag_stores.facets import (
+    Begins,
+    Condition,
+    Has,
+    HasElement,
+    NoneOf,
+    OneOf,
+    Ordered,
+    after,
+    conditions,
+)
+from hookrag_stores.numbers import sortable
 
 FIELD = "facets"
 MAX_TEXT = 200
@@ -45,18 +56,14 @@ def facets(metadata: Mapping[str, object]) -> list[str]:
     True
     """
     made: dict[str, None] = {}
-    for field, value in metadata.items():
-        if value is None or (isinstance(value, list | tuple) and not value):
-            continue
+    for field, kind, value, element in shared.facets(metadata):
         name = _name(field)
-        scalar = _scalar(value)
-        if scalar is not None:
-            made[f"{name}:{scalar[0]}"] = made[f"{name}:{scalar[0]}={scalar[1]}"] = None
-            continue
-        made[f"{name}:x"] = None
-        if isinstance(value, list | tuple):
-            items = map(_scalar, value)
-            made.update((f"{name}:e={item[0]}{item[1]}", None) for item in items if item is not None)
+        if kind == "x" or value is None:
+            made[f"{name}:x"] = None
+        elif element:
+            made[f"{name}:e={kind}{_text(value)}"] = None
+        else:
+            made[f"{name}:{kind}"] = made[f"{name}:{kind}={_text(value)}"] = None
     return list(made)
 
 
@@ -77,46 +84,42 @@ def _query(tree: Filter, level: int) -> Json:
         case Not(part):
             made = {"bool": {"must_not": [_query(part, level + 1)]}}
         case _:
-            return _condition(tree)
+            return _alternatives(conditions(tree))
     if level % _LEVELS:
         return made
     return {"wrapper": {"query": b64encode(json.dumps(made).encode()).decode()}}
 
 
-def _condition(tree: Compare | In | Contains | StartsWith | Exists) -> Json:
-    name = _name(tree.field)
-    match tree:
-        case Compare(_, op, value):
-            kind, text = _literal(value)
-            if op == "==":
-                return _one_of([f"{name}:{kind}={text}"])
-            if op == "!=":
-                return _but(f"{name}:{kind}", [f"{name}:{kind}={text}"])
-            _check_length(tree.field, op, value)
-            # "=" begins the terms of this kind, ">" is the character after it.
-            bounds = {"gte": f"{name}:{kind}=", "lt": f"{name}:{kind}>"}
-            side = _RANGES[op]
-            bounds.pop("lt" if side.startswith("l") else "gte")
-            return {"range": {FIELD: {**bounds, side: f"{name}:{kind}={text}"}}}
-        case In(_, values, negated):
-            literals = [_literal(value) for value in values]
-            terms = [f"{name}:{kind}={text}" for kind, text in literals]
-            if not negated:
-                return _one_of(terms)
-            kinds = sorted({kind for kind, _ in literals} or {"s", "n", "b"})
-            if not literals:
-                return _one_of([f"{name}:{kind}" for kind in kinds])
-            # != is false across kinds, so that nothing differs from both a string and a number.
-            return _but(f"{name}:{kinds[0]}", terms) if len(kinds) == 1 else _NONE
-        case Contains(_, value):
-            return _one_of([f"{name}:e=" + "".join(_literal(value))])
-        case StartsWith(_, prefix):
-            _check_length(tree.field, "startswith", prefix)
-            return {"range": {FIELD: {"gte": f"{name}:s={prefix}", "lt": _after(f"{name}:s={prefix}")}}}
-        case Exists():
-            return _one_of([f"{name}:{kind}" for kind in "snbx"])
-        case _:
-            assert_never(tree)
+def _alternatives(alternatives: Sequence[Condition]) -> Json:
+    """The query for rows of which one holds: all that are a term each are one query."""
+    terms: list[str] = []
+    others: list[Json] = []
+    for one in alternatives:
+        name = _name(one.field)
+        match one:
+            case Has(_, kind):
+                terms.append(f"{name}:{kind}")
+            case OneOf(_, kind, values):
+                terms += [f"{name}:{kind}={_text(value)}" for value in values]
+            case HasElement(_, kind, value):
+                terms.append(f"{name}:e={kind}{_text(value)}")
+            case NoneOf(_, kind, values):
+                others.append(_but(f"{name}:{kind}", [f"{name}:{kind}={_text(value)}" for value in values]))
+            case Ordered(field, kind, op, value):
+                _check_length(field, op, value)
+                # "=" begins the terms of this kind, ">" is the character after it.
+                bounds = {"gte": f"{name}:{kind}=", "lt": f"{name}:{kind}>"}
+                side = _RANGES[op]
+                bounds.pop("lt" if side.startswith("l") else "gte")
+                others.append({"range": {FIELD: {**bounds, side: f"{name}:{kind}={_text(value)}"}}})
+            case Begins(field, prefix):
+                _check_length(field, "startswith", prefix)
+                first = f"{name}:s={prefix}"
+                others.append({"range": {FIELD: {"gte": first, "lt": after(first)}}})
+            case _:
+                assert_never(one)
+    made = [*others, _one_of(terms)] if terms or not others else others
+    return made[0] if len(made) == 1 else _any(made)
 
 
 def _one_of(terms: Sequence[str]) -> Json:
@@ -139,13 +142,6 @@ def _check_length(field: str, used: str, value: Value) -> None:
         )
 
 
-def _after(prefix: str) -> str:
-    """The first string after all that begin with the prefix."""
-    kept = prefix.rstrip("\U0010ffff")
-    last = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if last == 0xD800 else last)
-
-
 def _name(field: str) -> str:
     """The field as it stands before the colon; a long one as its digest."""
     name = field.replace("%", "%25").replace(":", "%3A").replace("#", "%23")
@@ -153,50 +149,14 @@ def _name(field: str) -> str:
     return name if len(encoded) <= _MAX_NAME else "#" + blake2b(encoded, digest_size=16).hexdigest()
 
 
-def _literal(value: Value) -> tuple[str, str]:
-    scalar = _scalar(value)
-    assert scalar is not None, "literals of a filter are strings, finite numbers and bools"
-    return scalar
-
-
-def _scalar(value: object) -> tuple[str, str] | None:
-    """The kind and the term of a value that can be compared; equal values have equal ones."""
-    if isinstance(value, str):
-        return "s", _text(value)
+def _text(value: Value) -> str:
+    """What stands for a value in the terms of its kind: equal values have equal ones, and they sort as the values do."""
     if isinstance(value, bool):
-        return "b", "true" if value else "false"
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return "n", _number(value)
-    return None
-
-
-def _text(value: str) -> str:
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return sortable(value)
     # What is cut off makes the term longer than MAX_TEXT, so that it equals no shorter string, and sorts as the whole does
     # beside every string of at most MAX_TEXT characters.
     if len(value) <= MAX_TEXT:
         return value
     return value[:MAX_TEXT] + "\0" + blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _number(value: int | float) -> str:
-    """19 hexadecimal digits that sort as the numbers do, ints and floats together.
-
-    They are the greatest float of 64 bits that is not above the number, its bits made to sort, and what is left to it. An int
-    that no 64 bits hold has its place between the floats around it, which is all that a filter can ask for.
-
-    >>> numbers = [-1e300, -2.5, -1, 0, 0.1, 1, 2**53, 2**53 + 1, 2.0**53 + 2, 2**63 - 1, 2**63, 10**400]
-    >>> [_number(one) for one in numbers] == sorted(_number(one) for one in numbers)
-    True
-    >>> _number(1) == _number(1.0), _number(0.0) == _number(-0.0)
-    (True, True)
-    """
-    try:
-        floor = float(value)
-    except OverflowError:
-        floor = math.inf if value > 0 else -math.inf
-    if floor > value:
-        floor = math.nextafter(floor, -math.inf)
-    (bits,) = unpack(">Q", pack(">d", floor + 0.0))  # of 0.0 and -0.0, which are equal, both become 0.0
-    bits = bits ^ (2**64 - 1) if bits >> 63 else bits | 1 << 63
-    rest = 0xFFF if math.isinf(floor) else min(int(value) - int(floor), 0xFFF) if isinstance(value, int) else 0
-    return f"{bits:016x}{rest:03x}"

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hookrag import HookragError, TransientError
+from hookrag_stores import batches as stores_batches
+from hookrag_stores.batches import halves
 
 from hookrag_elasticsearch.connection import Connection
 from hookrag_elasticsearch.errors import Refused, TooLarge, answered, reason_of
@@ -33,16 +35,7 @@ def write(connection: Connection, operations: Iterable[Operation]) -> dict[str, 
 
 def batches(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
     """The operations in order, in batches of at most 2,000 and 8 MiB."""
-    batch: list[Operation] = []
-    size = 0
-    for one in operations:
-        if batch and (len(batch) == MAX_OPERATIONS or size + one.size > MAX_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += one.size
-    if batch:
-        yield batch
+    return stores_batches.batches(operations, lambda one: one.size, most=MAX_OPERATIONS, most_bytes=MAX_BYTES)
 
 
 def _send(connection: Connection, batch: Sequence[Operation], refused: dict[str, str]) -> None:
@@ -59,9 +52,8 @@ def _send(connection: Connection, batch: Sequence[Operation], refused: dict[str,
         if len(batch) == 1:
             refused[batch[0].id] = str(error)
             return
-        middle = len(batch) // 2
-        _send(connection, batch[:middle], refused)
-        _send(connection, batch[middle:], refused)
+        for half in halves(batch):
+            _send(connection, half, refused)
         return
     if not answer["errors"]:
         return

@@ -11,8 +11,7 @@ from hookrag_segments.files import Array, Layout
 from hookrag_segments.live import LiveSegment
 from hookrag_segments.merge import column, pieces_of
 from hookrag_segments.segment import Segment
-
-from hookrag_faiss.metric import Floats, Metric, wrong
+from hookrag_stores.vectors import Floats, Metric, dense_of, unwarned
 
 MAX_DIM = 32_768
 
@@ -47,19 +46,8 @@ class PendingVectors:
             raise ItemRejected(
                 f"it has a {'multi' if row.sparse is None else 'sparse'} vector, which a faiss store does not keep"
             )
-        if row.dense is None:
-            raise ItemRejected("it has no dense vector")
-        vector = np.array(row.dense, dtype=np.float32)
-        if vector.ndim != 1 or not 1 <= len(vector) <= MAX_DIM:
-            raise ItemRejected(
-                f"its dense vector has the shape {list(vector.shape)}, expected [d] with d from 1 to {MAX_DIM}"
-            )
-        if self._dim not in (None, len(vector)):
-            raise ItemRejected(
-                f"its dense vector has {len(vector)} dimensions, expected {self._dim}, those of the rows before it"
-            )
-        if reason := wrong(vector, self._metric):
-            raise ItemRejected(f"its dense vector {reason}")
+        with unwarned():
+            vector = dense_of(row.dense, self._metric, most=MAX_DIM, dim=self._dim).copy()
         self._dim = len(vector)
         self._vectors.append(vector)
         return vector.nbytes

@@ -14,10 +14,10 @@ from hookrag_segments.manifest import Kind
 from hookrag_segments.merge import tiered
 from hookrag_segments.segment import Segment
 from hookrag_segments.snapshot import Opened, Snapshot
+from hookrag_stores.vectors import Metric
 
 from hookrag_faiss import planning
 from hookrag_faiss.columns import PendingVectors, dim_of, matrix, merged
-from hookrag_faiss.metric import Metric
 from hookrag_faiss.search import Searches
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from hookrag_segments.files import Arrays, ArrayWriter, File
 from hookrag_segments.segment import Segment
 from hookrag_segments.snapshot import Mask, Opened
+from hookrag_stores.vectors import Floats, Metric
 from numpy.typing import NDArray
 
 from hookrag_faiss.columns import dim_of, matrix
-from hookrag_faiss.metric import Floats, Metric
 
 faiss: Any = import_module("faiss")  # the types that it comes with lack most of what is used here
 

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from hookrag import ScoreKind
+from hookrag_stores.vectors import Floats, Metric
 from numpy.typing import NDArray
 
-Metric = Literal["COSINE", "IP", "L2"]
-Floats = NDArray[np.float32]
-
-KINDS = {
-    "COSINE": ScoreKind("cosine"),
-    "IP": ScoreKind("inner product"),
-    "L2": ScoreKind("negated squared distance"),
-}
-_TINY = np.finfo(np.float32).tiny
 _EPS = float(np.finfo(np.float32).eps)
-
-
-def wrong(vector: Floats, metric: Metric) -> str:
-    """Why a vector has no scores, "" if it has."""
-    if not np.isfinite(vector).all():
-        return "has a value that is not finite"
-    with np.errstate(over="ignore"):
-        square = np.dot(vector, vector)
-    if metric == "COSINE" and not vector.any():
-        return "is all zeros, which has no cosine with anything"
-    if not np.isfinite(square) or (metric == "COSINE" and square < _TINY):
-        return f"has the squared length {square:g}, expected one that 32 bits hold: scale it"
-    return ""
 
 
 def exact(metric: Metric, vectors: Floats, query: Floats) -> Floats:
@@ -43,7 +19,8 @@ def exact(metric: Metric, vectors: Floats, query: Floats) -> Floats:
     [[0.6000000238418579, 1.0], [6.0, 2.0], [-17.0, -1.0]]
     """
     rows, one = vectors.astype(np.float64), query.astype(np.float64)
-    # einsum sums each row by itself; a matrix product may sum the last rows in another order than the first.
+    # Not as hookrag_stores.nearest does: a matrix product may sum the last rows in another order than the first, einsum sums
+    # each row by itself.
     if metric == "L2":
         rows -= one
         scores = -np.einsum("ij,ij->i", rows, rows)

@@ -12,10 +12,11 @@ from hookrag_segments.files import File
 from hookrag_segments.segment import Ints
 from hookrag_segments.select import select
 from hookrag_segments.snapshot import Mask, Opened, Snapshot
+from hookrag_stores.vectors import Floats, Metric
 from numpy.typing import NDArray
 
 from hookrag_faiss.columns import dim_of, matrix
-from hookrag_faiss.metric import Floats, Metric, exact, quick, slack
+from hookrag_faiss.metric import exact, quick, slack
 
 if TYPE_CHECKING:
     from hookrag_faiss.graph import Graph

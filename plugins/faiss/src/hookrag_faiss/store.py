@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import numpy as np
 from hookrag import Between, Card, Chunker, Embedder, Filter, Hit, HookragError, Row, RowKey, ScoreKind, checked
 from hookrag_segments.index import Index
+from hookrag_stores.settings import check_gives
+from hookrag_stores.vectors import KINDS, Metric, queries_of
 from numpy.typing import NDArray
 
 from hookrag_faiss.content import Vectors
-from hookrag_faiss.metric import KINDS, Metric, wrong
 from hookrag_faiss.search import Searches
 
 
@@ -53,11 +54,7 @@ class Faiss:
             "rows that a search looks at in each graph, at least 2 k; may be changed at any time",
         ] = 64,
     ) -> None:
-        if "dense" not in embedder.outputs:
-            given = ", ".join(sorted(embedder.outputs))
-            raise ValueError(
-                f"embedder must give dense vectors, got one that gives {given}: keep those in another store"
-            )
+        check_gives(embedder, "dense")
         self.chunker = chunker
         self.embedder = embedder
         self.embedders = {"dense": embedder}
@@ -125,13 +122,8 @@ class Faiss:
         view = self._files.view()
         if view.dim is None:
             return [[] for _ in range(len(vectors))]
-        queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != view.dim:
-            raise HookragError(
-                f"{self.path}: query vectors have the shape {list(queries.shape)}, expected [n, {view.dim}]: use the embedder "
-                "of this index"
-            )
-        for number, query in enumerate(queries):
-            if reason := wrong(query, self.metric):
-                raise HookragError(f"{self.path}: query vector {number} {reason}")
+        try:
+            queries = queries_of(vectors, self.metric, dim=view.dim)
+        except ValueError as error:
+            raise HookragError(f"{self.path}: {error}") from error
         return view.search(queries, k, where, self.ef if self.index == "HNSW" else None)

@@ -24,6 +24,7 @@ from hookrag import (
     checked,
 )
 from hookrag_segments.index import Index
+from hookrag_stores.settings import check_gives
 
 from hookrag_lexical import analysis
 from hookrag_lexical.analysis import AnalyzerName
@@ -97,11 +98,8 @@ class Lexical:
             "so much of the chunks that were found stays in memory, with their metadata; 0 for none",
         ] = 64,
     ) -> None:
-        if embedder is not None and "sparse" not in embedder.outputs:
-            given = ", ".join(sorted(embedder.outputs))
-            raise ValueError(
-                f"embedder must give sparse vectors, got one that gives {given}: keep those in another store"
-            )
+        if embedder is not None:
+            check_gives(embedder, "sparse")
         if method == "tf-idf" and k1 != K1:
             raise ValueError(f"k1 has no meaning for method = 'tf-idf', got {k1}: leave it out")
         self.chunker = chunker

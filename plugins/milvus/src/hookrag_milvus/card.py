@@ -5,37 +5,18 @@ Never in both: rows that are wiped take the card with them, so a store that lost
 
 from __future__ import annotations
 
-import json
-import os
-from dataclasses import asdict
 from pathlib import Path
-from uuid import uuid4
 
-from hookrag import Card, HookragError
+from hookrag import Card
+from hookrag.disk import durable
+from hookrag_stores.rows import card_from, card_json
 
 PROPERTY = "hookrag.card"
 
 
-def new() -> Card:
-    """A card that no store has had before."""
-    return Card(uuid=uuid4().hex)
-
-
-def encode(card: Card) -> str:
-    """The card as JSON."""
-    return json.dumps({**asdict(card), "identity": dict(card.identity)}, sort_keys=True)
-
-
 def decode(text: str, where: str) -> Card:
-    """The card that was encoded; HookragError names the place where it is damaged."""
-    try:
-        fields = json.loads(text)
-        return Card(fields["uuid"], fields["owner"], fields["epoch"], fields["generation"], fields["identity"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise HookragError(
-            f"{where}: the card is damaged (got {text[:80]!r}, expected a JSON object): restore the store from a backup, or "
-            "remove it and index again"
-        ) from error
+    """The card of its JSON; HookragError names the place where it is damaged."""
+    return card_from(text, where, "restore the store from a backup, or remove it and index again")
 
 
 def read(file: Path) -> Card | None:
@@ -49,14 +30,4 @@ def read(file: Path) -> Card | None:
 
 def write(file: Path, card: Card) -> None:
     """Replace the file by one with this card; it survives a loss of power."""
-    part = file.with_suffix(".tmp")
-    with open(part, "w", encoding="utf-8") as out:
-        out.write(encode(card))
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(part, file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    durable.write(file, card_json(card))

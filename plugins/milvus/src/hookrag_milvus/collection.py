@@ -7,6 +7,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from hookrag import Card, HookragError, IdentityError, TransientError, note
+from hookrag_stores.rows import card_json
 
 from hookrag_milvus import card as cards
 from hookrag_milvus.connection import RETRIES, Connection
@@ -42,7 +43,7 @@ def create(connection: Connection, name: str, dim: int, options: Options, card: 
         lambda: connection.client.create_collection(
             name,
             schema=made,
-            properties={cards.PROPERTY: cards.encode(card)},
+            properties={cards.PROPERTY: card_json(card)},
             consistency_level="Bounded",
             **RETRIES,
         ),
@@ -100,7 +101,7 @@ def save_card(connection: Connection, card: Card) -> None:
     connection.call(
         "save the card",
         lambda: connection.client.alter_collection_properties(
-            connection.collection, properties={cards.PROPERTY: cards.encode(card)}, **RETRIES
+            connection.collection, properties={cards.PROPERTY: card_json(card)}, **RETRIES
         ),
         writes=True,
     )

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Annotated, Literal, TypeAlias
 
 from hookrag import Between, ScoreKind
+from hookrag_stores.vectors import KINDS, Metric
 
-Metric = Literal["COSINE", "IP", "L2"]
 IndexType = Literal["FLAT", "IVF_FLAT", "HNSW"]
 # Milvus Lite says yes to others (DISKANN, SCANN, IVF_PQ), and cannot load the collection ever after.
 
@@ -29,13 +29,6 @@ Nprobe: TypeAlias = Annotated[
     int | None, Between(1, 65_536), "of IVF_FLAT: how many of them a search reads; 16, at most `nlist`"
 ]
 _WIDER = 64
-_KINDS: Mapping[Metric, ScoreKind] = MappingProxyType(
-    {
-        "COSINE": ScoreKind("cosine"),
-        "IP": ScoreKind("inner product"),
-        "L2": ScoreKind("negated squared distance"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ class Options:
     @property
     def kind(self) -> ScoreKind:
         """What the scores are."""
-        return _KINDS[self.metric]
+        return KINDS[self.metric]
 
     @property
     def build(self) -> dict[str, int]:

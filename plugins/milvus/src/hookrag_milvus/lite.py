@@ -6,11 +6,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hookrag import HookragError, IndexLocked
+from hookrag.disk.lock import attempt
 
 from hookrag_milvus import files
 
@@ -113,16 +114,10 @@ def _why(database: Path) -> HookragError:
 @contextmanager
 def _lock(file: Path) -> Iterator[bool]:
     """Hold the engine's lock, if there is one; False where another process does."""
-    import fcntl
-
     with ExitStack() as stack:
         ours = True
-        try:
-            fcntl.flock(stack.enter_context(open(file, "r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            ours = False
-        except OSError:
-            pass  # there is none, or none that this user may write: the engine will say
+        with suppress(OSError):  # there is none, or none that this user may write: the engine will say
+            ours = attempt(stack.enter_context(open(file, "r+b")).fileno(), byte=0)
         yield ours
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from hookrag import Chunk, Hit, best, note
+from hookrag_stores.batches import halves
+from hookrag_stores.nearest import nearest
 from numpy.typing import NDArray
 
 from hookrag_milvus.connection import RETRIES, Connection
 from hookrag_milvus.errors import TooLarge
-from hookrag_milvus.exact import nearest
 from hookrag_milvus.index import MAX_K, Options
-from hookrag_milvus.rows import CHUNK_FIELDS, chunk_from, halves
+from hookrag_milvus.rows import CHUNK_FIELDS, chunk_from
 
 Chunks = Callable[[Iterable[str]], Mapping[str, Chunk]]
 """The chunks of these ids, without those that are not there."""

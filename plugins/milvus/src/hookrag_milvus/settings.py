@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
 
 from hookrag import Above, Between, Finite, Matching
+from hookrag_stores.settings import split_url
 
 Collection: TypeAlias = Annotated[
     str,
@@ -22,7 +22,6 @@ Timeout: TypeAlias = Annotated[
 ]
 Generation: TypeAlias = Annotated[int | None, Between(1, 10**9 - 1), "filled in by `hookrag reindex`, on a server only"]
 _GENERATION = re.compile(r"_g[0-9]+$")
-_SECRETS = frozenset({"token", "password", "api_key", "apikey", "key", "secret"})
 
 
 def check_collection(name: str, *, served: bool) -> None:
@@ -45,13 +44,7 @@ def check_server(uri: str | None, token_env: str | None, generation: int | None)
 
 def _check_uri(uri: str) -> None:
     """ValueError where it is not the address of a server, or holds a secret; a secret is not repeated."""
-    try:
-        parts = urlsplit(uri)
-        secret = parts.username is not None or parts.password is not None
-    except ValueError:
-        raise ValueError("uri is not a URL, expected http://host:port or https://host:port") from None
-    if secret or any(name.lower() in _SECRETS for name, _ in parse_qsl(parts.query)):
-        raise ValueError("uri holds a secret: take it out, and name the environment variable that has it by token_env")
+    parts = split_url("uri", uri, "name the environment variable that has it by token_env")
     if parts.scheme not in ("http", "https", "tcp", "unix") or (parts.scheme != "unix" and not parts.hostname):
         raise ValueError(
             f"uri must be http://host:port or https://host:port, got {uri!r}; an embedded database needs no uri"

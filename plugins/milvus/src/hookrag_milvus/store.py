@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +22,9 @@ from hookrag import (
     ScoreKind,
     checked,
 )
+from hookrag_stores.batches import halves, parts
+from hookrag_stores.rows import new_card
+from hookrag_stores.vectors import Metric, queries_of, unwarned
 from numpy.typing import NDArray
 
 from hookrag_milvus import card as cards
@@ -30,20 +32,17 @@ from hookrag_milvus import collection as schema
 from hookrag_milvus import generations
 from hookrag_milvus.connection import RETRIES, Connection, embedded, server
 from hookrag_milvus.errors import Refused, TooLarge
-from hookrag_milvus.index import MAX_K, Ef, EfConstruction, IndexType, M, Metric, Nlist, Nprobe, options
+from hookrag_milvus.index import MAX_K, Ef, EfConstruction, IndexType, M, Nlist, Nprobe, options
 from hookrag_milvus.rows import (
     CHUNK_FIELDS,
     KEY_FIELDS,
     Record,
     batches,
     chunk_from,
-    halves,
     is_id,
     key_from,
-    queries_of,
     record,
     row_from,
-    unwarned,
 )
 from hookrag_milvus.search import search
 from hookrag_milvus.settings import Collection, Generation, Timeout, check_collection, check_server
@@ -161,7 +160,7 @@ class Milvus:
                 return schema.card(connection, connection.collection)
             kept = cards.read(self._card_file)
             if kept is None:
-                kept = replace(cards.new(), generation=self.generation or 1)
+                kept = new_card(self.generation or 1)
                 self.path.mkdir(parents=True, exist_ok=True)
                 cards.write(self._card_file, kept)
             return kept
@@ -275,7 +274,7 @@ class Milvus:
         if dim is None or len(vectors) == 0:
             return [[] for _ in range(len(vectors))]
         try:
-            queries = queries_of(vectors, dim=dim, metric=self.metric)
+            queries = queries_of(vectors, self.metric, dim=dim)
         except ValueError as error:
             raise HookragError(f"{connection.where}: {error}") from error
         self._flush(connection)
@@ -297,7 +296,7 @@ class Milvus:
             except TooLarge:
                 if len(ids) == 1:
                     raise
-                pending += map(list, halves(ids)[::-1])
+                pending += halves(ids)[::-1]
 
     def _delete(self, connection: Connection, selected: str) -> None:
         def operation() -> None:
@@ -389,8 +388,6 @@ class Milvus:
             generations.promote(connection, self.collection, self._made)
 
 
-def _ids(chunk_ids: Iterable[str]) -> Iterator[list[str]]:
+def _ids(chunk_ids: Iterable[str]) -> Iterator[Sequence[str]]:
     """The different ids that can be in a store, a thousand at a time."""
-    ids = [chunk_id for chunk_id in dict.fromkeys(chunk_ids) if is_id(chunk_id)]
-    for start in range(0, len(ids), _IDS):
-        yield ids[start : start + _IDS]
+    return parts([chunk_id for chunk_id in dict.fromkeys(chunk_ids) if is_id(chunk_id)], _IDS)

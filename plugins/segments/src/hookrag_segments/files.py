@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from hookrag import HookragError
+from hookrag.disk.durable import sync_file
 from numpy.typing import NDArray
 
 MAGIC = b"hookrag1"
@@ -49,17 +50,6 @@ def damaged(path: Path, got: str, expected: str) -> NoReturn:
 def digest(data: bytes | memoryview) -> str:
     """The digest that files are checked with: 32 hexadecimal digits of blake2b."""
     return blake2b(data, digest_size=16).hexdigest()
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; Windows keeps them with the files."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class ArrayWriter:
@@ -109,8 +99,7 @@ class ArrayWriter:
         directory = json.dumps({"arrays": arrays, "facts": facts}, ensure_ascii=False).encode("utf-8", "surrogatepass")
         self._file.seek(self._end)
         self._file.write(directory + len(directory).to_bytes(8, "little") + MAGIC)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        sync_file(self._file)
         self._file.close()
         self._finished = True
         return File(self._path.name, self._end + len(directory) + 16, digest(directory))

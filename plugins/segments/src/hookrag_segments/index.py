@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Generic
-from uuid import uuid4
 
 from hookrag import Card, Filter, HookragError, IdentityError, Row, RowKey
+from hookrag_stores.rows import new_card
 
 from hookrag_segments import writer
 from hookrag_segments.content import Content, View
@@ -41,7 +41,7 @@ class Index(Generic[View]):
     def open(self) -> None:
         """Make an empty index where there is none. Raises IdentityError where the rows' columns were made otherwise."""
         with self._files("open"):
-            writer.create(self._path, Card(uuid4().hex), self._content)
+            writer.create(self._path, new_card(), self._content)
             reader = Reader(self._path, self._content, self._cache_bytes)
             manifest = reader.current().manifest
         expected = self._content.identity()

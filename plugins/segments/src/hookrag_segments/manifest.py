@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hookrag import Card, IdentityError
+from hookrag.disk import durable
+from hookrag_stores.rows import card_fields
 
-from hookrag_segments.files import File, damaged, digest, fsync_folder
+from hookrag_segments.files import File, damaged, digest
 
 FORMAT = 2
 NAME = "manifest.json"
@@ -85,26 +87,20 @@ def read(folder: Path, kind: Kind) -> Manifest:
 
 def write(folder: Path, manifest: Manifest, kind: Kind) -> None:
     """Put a manifest in the place of the former one, durably. The files it names are durable already."""
-    card = {name: getattr(manifest.card, name) for name in ("uuid", "owner", "epoch", "generation")}
     content = {
         "format": FORMAT,
         "store": kind.name,
         "commit": manifest.commit,
-        "card": {**card, "identity": dict(manifest.card.identity)},
+        "card": card_fields(manifest.card),
         "identity": dict(manifest.identity),
         "parts": [asdict(part) for part in manifest.parts],
     }
     body = json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")
-    temporary = folder / f"{NAME}.tmp"
-    with temporary.open("wb") as handle:
-        handle.write(body + b"\n" + digest(body).encode())
-        handle.flush()
-        os.fsync(handle.fileno())
-    # Readers tell manifests apart by inode, size and time: the clock of some file systems stands still for milliseconds.
-    now = time.time_ns()
-    os.utime(temporary, ns=(now, now))
-    temporary.replace(folder / NAME)
-    fsync_folder(folder)
+    with durable.replacing(folder / NAME) as part:
+        part.write_bytes(body + b"\n" + digest(body).encode())
+        # Readers tell manifests apart by inode, size and time: the clock of some file systems stands still for milliseconds.
+        now = time.time_ns()
+        os.utime(part, ns=(now, now))
 
 
 def _from_json(content: Mapping[str, Any]) -> Manifest:

@@ -87,7 +87,7 @@ class PowerLoss:
         self._moments.clear()
         with (
             mock.patch.object(os, "fsync", synced),
-            mock.patch.object(Path, "replace", watched(Path.replace)),
+            mock.patch.object(os, "replace", watched(os.replace)),
             mock.patch.object(Path, "unlink", watched(Path.unlink)),
         ):
             yield self

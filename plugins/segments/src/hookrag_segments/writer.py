@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from hookrag import Card, IndexLocked, ItemRejected, Row
+from hookrag.disk.durable import sync_folder
+from hookrag.disk.lock import Lock, last_holder, take
 
 from hookrag_segments import manifest as manifests
 from hookrag_segments.buffer import Buffer
 from hookrag_segments.content import Content
-from hookrag_segments.files import ArrayWriter, File, fsync_folder, open_arrays
+from hookrag_segments.files import ArrayWriter, File, open_arrays
 from hookrag_segments.manifest import Manifest, Part
 from hookrag_segments.merge import merge
 from hookrag_segments.reader import Reader
@@ -28,26 +28,16 @@ from hookrag_segments.snapshot import Mask, Opened
 BUFFER_BYTES = 64 << 20
 LOCK_SECONDS = 10.0
 
-_OURS = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.(?:segment|dead|companion)|manifest\.json\.tmp")
+_OURS = re.compile(r"[0-9]{8,}-[0-9a-f]{8}\.(?:segment|dead|companion)|manifest\.json\.(?:part|tmp)|write\.pid")
 
 
-def lock(folder: Path, *, wait: float = 0.0) -> FileLock:
+def lock(folder: Path, *, wait: float = 0.0) -> Lock:
     """The lock of the folder's writer, taken. Raises IndexLocked, naming the process that has it."""
-    taken = FileLock(folder / "write.lock", timeout=wait, thread_local=False)
-    named = folder / "write.pid"
-    try:
-        taken.acquire()
-    except Timeout:
-        try:
-            pid = f"pid {int(named.read_text())}"
-        except (OSError, ValueError):
-            pid = "another process"
-        raise IndexLocked(f"{folder} is being written by {pid}: wait until it has finished, or stop it") from None
-    try:
-        named.write_text(str(os.getpid()))
-    except OSError:
-        taken.release()
-        raise
+    taken = take(folder / "write.lock", wait=wait)
+    if taken is None:
+        who = last_holder(folder / "write.lock")
+        name = f"pid {who.pid}" if who else "another process"
+        raise IndexLocked(f"{folder} is being written by {name}: wait until it has finished, or stop it")
     return taken
 
 
@@ -63,7 +53,7 @@ def create(folder: Path, card: Card, content: Content[Any]) -> None:
             if any(path.suffix == ".segment" for path in folder.iterdir() if _OURS.fullmatch(path.name)):
                 Reader(folder, content, 0).current()
             manifests.write(folder, Manifest(0, card, content.identity()), content.kind)
-            fsync_folder(folder.parent)
+            sync_folder(folder.parent)
     finally:
         taken.release()
 
@@ -166,7 +156,7 @@ class Writer:
 
     def _publish(self, manifest: Manifest) -> None:
         """Replace the manifest. Files of the one before stay until the next time: readers may be about to open them."""
-        fsync_folder(self._folder)
+        sync_folder(self._folder)
         following = replace(manifest, commit=self._manifest.commit + 1)
         manifests.write(self._folder, following, self._content.kind)
         self._before = self._manifest.names

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkstemp
 from typing import Any
+
+from hookrag.disk.durable import replacing
 
 
 def sha256_of(path: Path) -> str:
@@ -35,13 +35,6 @@ def json_of(path: Path) -> Any:
 
 
 def replace_file(path: Path, pieces: Sequence[bytes]) -> None:
-    """Write a file so that others see it whole or not at all, also when two processes write it at once."""
-    handle, temporary = mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(pieces)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Write a file durably, so that others see it whole or not at all, also when two processes write it at once."""
+    with replacing(path, shared=True) as part, part.open("xb") as file:
+        file.writelines(pieces)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hookrag_milvus.index import Metric
+from hookrag_stores.vectors import Metric
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 
-def scores(queries: NDArray[np.float32], rows: NDArray[np.float32], metric: Metric) -> NDArray[np.float32]:
-    """float32[n, m]: q . r; divided by |q| |r| for COSINE and then in [-1, 1]; for L2, -|q - r|^2.
+def scores(queries: NDArray[Float], rows: NDArray[Float], metric: Metric) -> NDArray[Float]:
+    """float[n, m]: q . r; divided by |q| |r| for COSINE and then in [-1, 1]; for L2, -|q - r|^2. As exact as the type is.
 
     >>> scores(np.array([[3, 4]], np.float32), np.array([[4, 3], [-3, -4]], np.float32), "COSINE").round(2).tolist()
     [[0.9599999785423279, -1.0]]
@@ -23,17 +26,17 @@ def scores(queries: NDArray[np.float32], rows: NDArray[np.float32], metric: Metr
     if metric == "L2":
         # By differences: of |q|^2 - 2 q.r + |r|^2 little is left where q and r are close. By query: n m d floats are too many.
         return np.stack([-np.square(rows - query).sum(axis=1) for query in queries])
-    cosine: NDArray[np.float32] = (_directions(queries) @ _directions(rows).T).clip(-1, 1)
+    cosine: NDArray[Float] = (_directions(queries) @ _directions(rows).T).clip(-1, 1)
     return cosine
 
 
 def nearest(
-    queries: NDArray[np.float32],
-    pages: Iterable[tuple[Sequence[str], NDArray[np.float32]]],
-    k: int,
-    metric: Metric,
+    queries: NDArray[Float], pages: Iterable[tuple[Sequence[str], NDArray[Float]]], k: int, metric: Metric
 ) -> list[list[tuple[str, float]]]:
-    """For each query the k best (id, score) of all pages: score descending, then id ascending, at the cut too."""
+    """For each query the k best (id, score) of all pages: score descending, then id ascending, at the cut too.
+
+    queries: float[n, d]; each page holds m ids and float[m, d].
+    """
     best: list[list[tuple[str, float]]] = [[] for _ in queries]
     for ids, rows in pages:
         found = scores(queries, rows, metric)
@@ -45,6 +48,6 @@ def nearest(
     return best
 
 
-def _directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    directions: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def _directions(rows: NDArray[Float]) -> NDArray[Float]:
+    directions: NDArray[Float] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return directions
