@@ -174,7 +174,7 @@ def _shown(path: str) -> str:
 def _digest(path: str) -> tuple[str, bool]:
     """blake2b of the bytes, and whether zero bytes are among the first that are not those of UTF-16."""
     # Not followed and not waited for: between the listing and now it may have become a link or a pipe.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # Windows has the one or the other
     with open(os.open(path, flags), "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no regular file any more")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from hookrag.disk.lock import take
 
 from hookrag_transformers.asking import LONG_PATIENCE, PATIENCE, ask, endpoint, reason
 from hookrag_transformers.files import replace_file, sha256_of
@@ -23,8 +26,6 @@ def fetch_from_hub(name: HubName, say: Callable[[str], None], known: Known | Non
     are kept. HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured. A model that is known comes at its pinned commit, and
     with the very weights of its package where they are the same. Raises ModelError, HubSilent where no hub answered.
     """
-    from filelock import FileLock
-
     folder = name.folder
     if folder.is_dir():
         wrong = damaged(folder)
@@ -35,23 +36,25 @@ def fetch_from_hub(name: HubName, say: Callable[[str], None], known: Known | Non
     work = models_folder() / f".download-{str(name).replace('/', '--')}"
     lock = Path(f"{work}.lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
+    taken = take(lock, wait=math.inf)
     try:
         # Two at once would write the same files; the second finds the model there.
-        with FileLock(lock):
-            if not folder.is_dir() or damaged(folder):
-                # A damaged one is mended where it is, so that its manifest keeps the commit whatever happens.
-                target = folder if folder.is_dir() else work
-                target.mkdir(exist_ok=True)
-                commit = _download(name, known, target)
-                if target == work:
-                    _move(name, work, folder)
-                say(f"{name} fetched at commit {commit}: {folder}")
-            else:
-                say(f"{name} is there: {folder}")
+        if not folder.is_dir() or damaged(folder):
+            # A damaged one is mended where it is, so that its manifest keeps the commit whatever happens.
+            target = folder if folder.is_dir() else work
+            target.mkdir(exist_ok=True)
+            commit = _download(name, known, target)
+            if target == work:
+                _move(name, work, folder)
+            say(f"{name} fetched at commit {commit}: {folder}")
+        else:
+            say(f"{name} is there: {folder}")
     finally:
         with suppress(OSError):
             work.rmdir()  # where nothing came, nothing is kept
         lock.unlink(missing_ok=True)
+        if taken is not None:
+            taken.release()
     return folder
 
 
