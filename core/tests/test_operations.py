@@ -32,9 +32,9 @@ from hookrag.config.catalogue import Catalogue
 from hookrag.config.objects import Adoption
 from hookrag.config.tables import check
 from hookrag.protocols import Call, Proceed
-from hookrag.runtime.operations import OPERATIONS
 from hookrag.runtime.request import Request, serving
 from hookrag.runtime.shared import Shared
+from hookrag.runtime.table import OPERATIONS
 from hookrag.testing import plugin
 from hookrag.testing.fakes import FirstHit, HashEmbedder, ListRetriever, MemoryStore, ScriptedLLM, WordChunker
 

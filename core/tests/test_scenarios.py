@@ -402,7 +402,7 @@ class Graph:
             members = [hit.chunk for hit in ranking.hits]
             prompt = [Message("user", " ".join(chunk.text for chunk in members))]
             summary = self.llm.complete([prompt])[0][0].text
-            chunk = derived("summary", summary, sources=[c.id for c in members], level="community")
+            chunk = derived("summary", summary, made_of=[c.id for c in members], level="community")
             made.append(Ranking(ranking.query, (Hit(chunk, 1.0),), "graph", ScoreKind("place")))
         return made
 
@@ -415,8 +415,8 @@ def test_6_a_graph_retriever_with_derived_chunks(tmp_path: Path) -> None:
         answer = pipeline.answer(["Paris"], k=3)[0]
         chunk = answer.citations[0].chunk
         assert answer.text.startswith("In short: ")
-        assert len(chunk.sources) == 3
-        assert all(row is not None for row in store.fetch(list(chunk.sources)))
+        assert len(chunk.made_of) == 3
+        assert all(row is not None for row in store.fetch(list(chunk.made_of)))
 
 
 # 7. A third party's routing retriever.

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 PAGED = Document("a.pdf", "The Moon is grey.\fIt orbits the Earth.", "Moon", {"pages": 2, "tags": ["x"], "n": 1.5})
 CHUNK = chunk_of(PAGED, 0, len(PAGED.text), level="child", parent="p" * 32)
-SUMMARY = derived("graph", "A summary.", sources=[CHUNK.id], level="summary", metadata={"tenant": "a"})
+SUMMARY = derived("graph", "A summary.", made_of=[CHUNK.id], level="summary", metadata={"tenant": "a"})
 QUERY = Query(
     "q1",
     "What colour is the Moon?",

@@ -65,10 +65,10 @@ def _with_page(document: Document, metadata: Metadata, start: int) -> Metadata:
 
 
 def derived(
-    document_id: str, text: str, *, sources: Sequence[str], level: str, metadata: Metadata | None = None
+    document_id: str, text: str, *, made_of: Sequence[str], level: str, metadata: Metadata | None = None
 ) -> Chunk:
-    """A chunk whose text was written about other chunks (a summary): it has sources instead of a span."""
-    if not sources:
+    """A chunk whose text was written about other chunks (a summary): it names them instead of a span."""
+    if not made_of:
         raise ValueError(f"a derived chunk of document {document_id!r} needs the ids of the chunks it was made from")
-    name = chunk_id(document_id, level, 0, 0, "", text, {**(metadata or {}), "sources": list(sources)})
-    return Chunk(name, document_id, text, 0, 0, "", None, tuple(sources), metadata or {})
+    name = chunk_id(document_id, level, 0, 0, "", text, {**(metadata or {}), "sources": list(made_of)})
+    return Chunk(name, document_id, text, 0, 0, "", None, tuple(made_of), metadata or {})

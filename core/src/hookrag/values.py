@@ -58,7 +58,7 @@ class Chunk:
     """A span of a document: `text == document.text[start:end]`, counted in characters.
 
     `context` (title, section path) is embedded, indexed and reranked with the text but never quoted. `parent` is the id of
-    the larger chunk that this one lies in. A derived chunk (a summary) has no span: `start == end == 0` and `sources` names
+    the larger chunk that this one lies in. A derived chunk (a summary) has no span: `start == end == 0` and `made_of` names
     the chunks it was made from. Make chunks with `chunk_of` or `derived`, which compute the id.
     """
 
@@ -69,7 +69,7 @@ class Chunk:
     end: int
     context: str = ""
     parent: str | None = None
-    sources: tuple[str, ...] = ()
+    made_of: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
 
     @property

@@ -116,8 +116,8 @@ def _chunk(chunk: Chunk) -> JSON:
     }
     if chunk.parent is not None:
         told["parent"] = chunk.parent
-    if chunk.sources:
-        told["sources"] = list(chunk.sources)
+    if chunk.made_of:
+        told["made_of"] = list(chunk.made_of)
     return told
 
 
@@ -298,7 +298,7 @@ def _read_chunk(read: _Fields) -> Chunk:
         read("end", int),
         read("context", str, ""),
         read("parent", str, None),
-        read.texts("sources"),
+        read.texts("made_of"),
         read("metadata", dict, {}),
     )
 

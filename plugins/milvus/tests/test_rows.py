@@ -24,7 +24,7 @@ def test_rows_come_back_as_they_were_sent(store: Milvus) -> None:
     text = "a text with \t tabs, 日本語 and \u0000"
     document = Document("d\"'\\\n\u0000é", text, "The title", metadata)
     chunk = replace(
-        chunk_of(document, 2, len(document.text), metadata={"more": 1}), parent="f" * 32, sources=("a", "b")
+        chunk_of(document, 2, len(document.text), metadata={"more": 1}), parent="f" * 32, made_of=("a", "b")
     )
     row = Row(chunk, "owner-uuid", -(2**63), np.array([0.1, -2e-20, 3e18], np.float32))
     assert store.put([row], version=1) == {}

@@ -188,3 +188,9 @@ def test_a_megabyte_of_anything_takes_no_quadratic_time(unit):
 def test_a_sentence_goes_on_on_the_next_page():
     text = "It is a long sentence that fills most of the line and then\fgoes on. Another."
     assert [text[start:end] for start, end in spans(text)] == [text[:67], "Another."]
+
+
+def test_an_underlined_heading_comes_after_the_lines_above_it():
+    text = "- an item\nA heading\n=========\nText."
+    assert [text[start:end] for start, end in spans(text)] == ["- an item", "A heading", "=========", "Text."]
+    assert spans("-\n0\n=") == [(0, 1), (2, 3), (4, 5)]

@@ -108,7 +108,7 @@ def answer_sources(answer: Answer) -> list[str]:
         statuses = sorted({citation.status for citation in cited} - {"exact"})
         title = f"  {plain(source.context)}" if source.context else ""
         doubt = f"  ({', '.join(statuses)})" if statuses else ""
-        span = f"{source.start}-{source.end}" if not source.sources else "derived"
+        span = f"{source.start}-{source.end}" if not source.made_of else "derived"
         lines.append(f"[{number}] {plain(source.document_id)}:{span}{_pages(cited)}{title}{doubt}")
     return lines
 

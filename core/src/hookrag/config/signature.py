@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import hookrag.protocols as protocols
 from hookrag.errors import PluginError
 from hookrag.options import limits, reading
-from hookrag.runtime.operations import output_of
+from hookrag.runtime.table import output_of
 
 PROTOCOLS: Mapping[str, type] = {
     "chunker": protocols.Chunker,

@@ -107,7 +107,7 @@ def _kept(target: Target, one: Expected, row: Row | None, owner: str) -> Finding
         return "wrong"
     if one.input and number64(chunk.input) != one.input:
         return "damaged"
-    if not chunk.sources and len(chunk.text) != chunk.end - chunk.start:
+    if not chunk.made_of and len(chunk.text) != chunk.end - chunk.start:
         return "damaged"
     lost = target.keeps_vectors != "none" and any(getattr(row, output) is None for output in target.embed_key)
     return "damaged" if lost else None

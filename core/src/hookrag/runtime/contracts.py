@@ -41,7 +41,7 @@ def _length(call: Call, result: Any, expected: int, what: str, items: str) -> No
 
 
 def chunk(call: Call, result: Any) -> None:
-    """A list of chunks for each document; each text is its span of the document, or the chunk names its sources."""
+    """A list of chunks for each document; each text is its span of the document, or the chunk names what it is made of."""
     _length(call, result, len(call.items), "list of chunks", "documents")
     for document, chunks in zip(call.items, result, strict=True):
         ids = set()
@@ -58,7 +58,7 @@ def chunk(call: Call, result: Any) -> None:
                     f"returned a chunk of document {made.document_id!r} for document {document.id!r}",
                     "use chunk_of()",
                 )
-            if not made.sources and made.text != document.text[made.start : made.end]:
+            if not made.made_of and made.text != document.text[made.start : made.end]:
                 violation(
                     call,
                     f"returned a chunk of document {document.id!r} whose text is not its span {made.start}:{made.end}",

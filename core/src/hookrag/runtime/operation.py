@@ -10,8 +10,8 @@ from typing import Any
 from hookrag.errors import ContractError
 from hookrag.protocols import Call, Middleware
 from hookrag.runtime.component import Instance, naming
-from hookrag.runtime.operations import OperationType
 from hookrag.runtime.request import check_deadline, current_request
+from hookrag.runtime.table import OperationType
 from hookrag.runtime.trace import is_tracing, span, timed_pages
 from hookrag.values import Step
 

@@ -16,8 +16,8 @@ from hookrag.protocols import Call, Emit, Proceed
 from hookrag.runtime import contracts
 from hookrag.runtime.component import Instance, naming
 from hookrag.runtime.operation import Operation
-from hookrag.runtime.operations import OPERATIONS, SESSION, UNKNOWN
 from hookrag.runtime.request import current_request, outside_allowed
+from hookrag.runtime.table import OPERATIONS, SESSION, UNKNOWN
 from hookrag.values import (
     Answer,
     Completion,

@@ -186,7 +186,7 @@ def gives_whole_chunks(search: Search, store: Any) -> None:
                 not differs,
                 store,
                 f"gives another chunk in {search.name} than was put: {differs}",
-                "return text, span, context, parent, sources and metadata",
+                "return text, span, context, parent, made_of and metadata",
             )
 
 

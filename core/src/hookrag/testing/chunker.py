@@ -59,7 +59,7 @@ def check_chunks_come_in_order(make: Make) -> str | None:
     with opened("chunker", make) as chunker:
         given = [*documents(), *_hard_documents(), _long_document()]
         for document, chunks in zip(given, chunker.chunk(given), strict=True):
-            starts = [chunk.start for chunk in chunks if not chunk.sources]
+            starts = [chunk.start for chunk in chunks if not chunk.made_of]
             require(
                 starts == sorted(starts),
                 chunker,

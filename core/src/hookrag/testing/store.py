@@ -103,7 +103,7 @@ def _families() -> list[Chunk]:
     document = documents()[0]
     parent = chunk_of(document, 0, len(document.text), level="parent")
     child = chunk_of(document, 0, 30, level="child", parent=parent.id, context="About fusion > first")
-    return [parent, child, derived(document.id, "A summary.", sources=[parent.id, child.id], level="summary")]
+    return [parent, child, derived(document.id, "A summary.", made_of=[parent.id, child.id], level="summary")]
 
 
 def check_fetch_gives_vectors_when_asked(make: Make) -> str | None:

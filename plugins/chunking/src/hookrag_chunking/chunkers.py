@@ -143,7 +143,7 @@ class Nested:
         found = []
         for document, cut in zip(documents, self.parent.chunk(documents), strict=True):
             parents = [
-                chunk_of(document, it.start, it.end, context=it.context, level="parent") for it in cut if not it.sources
+                chunk_of(document, it.start, it.end, context=it.context, level="parent") for it in cut if not it.made_of
             ]
             found.append(parents if self.keep == "parents" else self._children(document, parents))
         return found
@@ -153,7 +153,7 @@ class Nested:
         found: dict[str, Chunk] = {}
         for parent, cut in zip(parents, self.child.chunk(texts), strict=True):
             for it in cut:
-                if it.sources:
+                if it.made_of:
                     continue
                 start, end = parent.start + it.start, parent.start + it.end
                 child = chunk_of(document, start, end, context=it.context, level="child", parent=parent.id)

@@ -111,7 +111,7 @@ def _candidate(passage: Passage) -> Chunk:
         chunk.start + passage.end,
         chunk.context,
         chunk.id,
-        chunk.sources,
+        chunk.made_of,
         chunk.metadata,
     )
 

@@ -51,7 +51,7 @@ class Buffer:
             raise ItemRejected(f"its span {chunk.start}:{chunk.end} is not one of 64-bit integers, start first")
         context = chunk.context.encode("utf-8", "surrogatepass")
         body = context + chunk.text.encode("utf-8", "surrogatepass")
-        extra = b"" if chunk.parent is None and not chunk.sources else _json([chunk.parent, chunk.sources])
+        extra = b"" if chunk.parent is None and not chunk.made_of else _json([chunk.parent, chunk.made_of])
         key = f"{row.check} {chunk.document_id}".encode("utf-8", "surrogatepass")
         self.bytes += self._pending.take(row) + len(body) + len(extra) + len(meta) + len(key) + ROW_BYTES
         self.rows[name] = len(self._ids)

@@ -24,7 +24,7 @@ def rest_of(chunk: Chunk, *, context: bool = True) -> str:
         "start": chunk.start,
         "end": chunk.end,
         "parent": chunk.parent,
-        "sources": list(chunk.sources),
+        "sources": list(chunk.made_of),
         "metadata": dict(chunk.metadata),
     }
     try:

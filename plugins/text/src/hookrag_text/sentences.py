@@ -112,11 +112,11 @@ def _blocks(text: str) -> Iterator[tuple[int, int, bool]]:
                 yield code, start + len(line), True
                 code = -1
         else:
-            if kind == "underline" and paragraph:
-                yield paragraph.pop()[0], start, True  # a heading is one sentence
-            if paragraph:
-                yield from _paragraph(paragraph)
-                paragraph = []
+            heading = paragraph.pop()[0] if kind == "underline" and paragraph else -1
+            yield from _paragraph(paragraph)
+            paragraph = []
+            if heading >= 0:
+                yield heading, start, True  # it is one sentence
             if kind == "item":
                 paragraph.append((start, line))
             elif kind == "fence":
