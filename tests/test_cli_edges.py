@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +69,7 @@ def terminal(folder: Path, *arguments: str, keys: bytes = b"", prompt: bytes = b
     """Exit code and output of a command on a terminal; the keys are typed once the prompt is there."""
     pid, descriptor = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a process that was started in the background ignores it
         os.chdir(folder)
         os.execve(HOOKRAG, [str(HOOKRAG), *arguments], os.environ | env)
     said, typed, end = b"", not keys, time.monotonic() + 150

@@ -345,7 +345,10 @@ BULKY = {
     "long metadata": (20, lambda at: {"metadata": {"text": f"{at} " * 100_000}}),
     "much metadata": (1000, lambda at: {"metadata": {f"k{key}": f"v{at}-{key}" for key in range(40)}}),
     "nested metadata": (100, lambda at: {"metadata": {"list": [{"at": at + key} for key in range(500)]}}),
-    "many chunks that it is made of": (100, lambda at: {"made_of": tuple(f"{at}-{number:08}" for number in range(500))}),
+    "many chunks that it is made of": (
+        100,
+        lambda at: {"made_of": tuple(f"{at}-{number:08}" for number in range(500))},
+    ),
     "texts": (1000, lambda at: {"context": f"{at} \U0001f600" * 500}),
 }
 
