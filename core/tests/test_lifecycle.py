@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hookrag import (
@@ -85,6 +85,42 @@ class Leg(ListRetriever):
         self.closed = True
         if self.error:
             raise OSError(self.error)
+
+
+def test_a_reader_is_closed_with_its_pipeline(tmp_path: Path) -> None:
+    class Lines:
+        suffixes = frozenset({".lines"})
+        opened: ClassVar[list[str]] = []
+
+        def open(self) -> None:
+            self.opened.append("open")
+
+        def close(self) -> None:
+            self.opened.append("close")
+
+        def read(self, path: Path, /, *, id: str) -> Iterator[Document]:
+            yield Document(id, path.read_text())
+
+    made = {
+        "index": {"path": str(tmp_path / "index"), "fields": {"tenant": "keyword"}},
+        "pipelines": {"default": {"retriever": "words"}},
+        "retrievers": {"words": {"use": "text", "store": "rows"}},
+        "stores": {"rows": {"use": "fake-memory", "chunker": "words"}},
+        "chunkers": {"words": {"use": "fake-words"}},
+        "readers": {"lines": {"use": Lines}},
+    }
+    (tmp_path / "a.lines").write_text("grey moon")
+    with Pipeline.from_config(made, plugins={"fakes": plugin}) as pipeline:
+        for _ in range(2):
+            assert pipeline.index_files(tmp_path / "a.lines").unread == []
+        (tmp_path / "b.lines").write_text("blue moon")
+        with pipeline.scoped("tenant == 'a'") as scoped:
+            assert scoped.readers[".lines"] is pipeline.readers[".lines"]
+        assert pipeline.index_files(tmp_path / "b.lines").new == 1
+        assert Lines.opened == ["open"]
+    assert Lines.opened == ["open", "close"]
+    with pytest.raises(HookragError, match="the pipeline is closed"):
+        pipeline.index_files(tmp_path / "b.lines")
 
 
 def test_a_component_that_cannot_be_closed_does_not_keep_the_others_open(tmp_path: Path) -> None:

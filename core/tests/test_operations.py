@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,12 +22,14 @@ from hookrag import (
     Pipeline,
     Query,
     Ranking,
+    ScoringLLM,
     TransientError,
     component,
     deadline,
+    time_left,
     tracing,
 )
-from hookrag.components.middleware import Budget, Retry
+from hookrag.components.middleware import Budget, Redact, Retry
 from hookrag.components.search import Text
 from hookrag.config.catalogue import Catalogue
 from hookrag.config.objects import Adoption
@@ -115,6 +118,26 @@ def test_the_deadline_is_checked_before_what_takes_no_batch() -> None:
                 ask()
 
 
+def test_a_deadline_around_a_pipeline_holds_inside_of_it(tmp_path: Path) -> None:
+    class Slow(ListRetriever):
+        def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+            left.append(time_left())
+            return super().retrieve(queries, k=k)
+
+    left: list[float | None] = []
+    with Pipeline(retriever=Slow(texts=["x"]), folder=tmp_path) as pipeline:
+        pipeline.retrieve(["x"])
+        with deadline(50):
+            pipeline.retrieve(["x"])
+            pipeline.retrieve(["x"], timeout=10)
+            pipeline.retrieve(["x"], timeout=90)
+        with deadline(-1), pytest.raises(DeadlineExceeded):
+            pipeline.retrieve(["x"])
+    free, around, shorter, longer = left
+    assert free is None
+    assert (around, shorter, longer) == (pytest.approx(50, abs=5), pytest.approx(10, abs=5), pytest.approx(50, abs=5))
+
+
 def test_a_retry_around_a_store_retries_its_card() -> None:
     class Shy(MemoryStore):
         def card(self) -> Card:
@@ -136,6 +159,7 @@ def test_a_retry_around_a_store_retries_its_card() -> None:
         ("store", "put", None, "returned NoneType from put(): {chunk id: reason} of the rows that it cannot take, {} where "
                                "there is none"),
         ("store", "count", -1, "returned -1 from count(): a whole number of at least 0"),
+        ("store", "identity", ["x"], "returned ['x'] from identity(): a dict of JSON values"),
         ("embedder", "identity", {}, "returned dict from identity(): a hookrag.Identity"),
     ],
 )  # fmt: skip
@@ -147,6 +171,30 @@ def test_what_went_unchecked_has_a_contract(kind: str, method: str, result: Any,
     with pytest.raises(ContractError) as raised:
         getattr(made, method)(*arguments, **options)
     assert str(raised.value) == f"{made.step} (use = 'odd') {message}"
+
+
+def test_middleware_that_asks_for_less_is_what_broke_the_promise() -> None:
+    class Halving:
+        def around(self, call: Call, proceed: Proceed, /) -> Any:
+            text, ids = call.arguments
+            return proceed(replace(call, arguments=(text, ids[:1])))
+
+    class Knowing(MemoryStore):
+        def matching_terms(self, text: str, chunk_ids: Sequence[str], /) -> list[tuple[str, ...]]:
+            return [(text,) for _ in chunk_ids]
+
+    store = adopted("store", Knowing(chunker=WordChunker()))
+    halving = adopted("middleware", Halving())
+    with serving(Request(middleware=(halving,))), pytest.raises(ContractError) as raised:
+        store.matching_terms("x", ["a", "b"])
+    assert str(raised.value).startswith("[stores.knowing] (use = 'knowing') returned 1 for 2 chunk ids")
+
+
+def test_spans_of_tokens_are_those_of_the_text_itself() -> None:
+    embedder = adopted("embedder", Spelling())
+    text = "card 1234 5678"
+    with serving(Request(middleware=(Redact(patterns=[r"\d+"]),))):
+        assert embedder.tokens([text]) == [[(i, i + 1) for i in range(len(text))]]
 
 
 def test_a_budget_counts_no_questions_about_tokens() -> None:
@@ -298,6 +346,38 @@ def test_a_search_that_the_store_is_not_configured_for_is_a_problem(
         Pipeline.from_config(searching(use, **store), plugins=PLUGINS)
     assert raised.value.problems == (
         f"[retrievers.found] store = 'rows': [stores.rows] (use = 'fake-memory') has no {lacking}",
+    )
+
+
+def test_what_could_stand_there_instead_is_named_and_not_looked_into() -> None:
+    class Thinking(ScriptedLLM):
+        def score(self, prompts: Any, /, *, continuations: Sequence[str]) -> list[tuple[float, ...]]:
+            return [(-0.5,) for _ in prompts]
+
+    class Around(Thinking):
+        def __init__(self, *, inner: ScoringLLM) -> None:
+            super().__init__()
+            self.inner = inner
+
+    class Asking(ListRetriever):
+        def __init__(self, *, llm: LLM) -> None:
+            super().__init__(texts=[])
+            self.llm = llm
+
+    made: dict[str, Any] = {
+        "pipelines": {"default": {"retriever": "asking"}},
+        "retrievers": {"asking": {"use": Asking, "llm": "around"}},
+        "llms": {
+            "around": {"use": Around, "inner": "plain"},
+            "plain": {"use": "fake-llm"},
+            "thinking": {"use": Thinking},
+            "broken": {"use": "nobody"},
+        },
+    }
+    with pytest.raises(ConfigError) as raised:
+        Pipeline.from_config(made, plugins=PLUGINS)
+    assert raised.value.problems == (
+        "[llms.around] inner = 'plain': 'fake-llm' has no score(); llms that can: around, thinking",
     )
 
 

@@ -203,6 +203,19 @@ def test_a_leg_that_was_skipped_is_told_to_the_caller(tmp_path: Path) -> None:
     assert skipped == "retriever 1 of 2: [retrievers.broken] (use = 'broken') failed in retrieve: OSError: no route"
 
 
+def test_all_legs_that_were_skipped_are_told_in_the_trace(tmp_path: Path) -> None:
+    class Broken(ListRetriever):
+        def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
+            raise OSError("no route")
+
+    legs = [Broken(texts=[], name="x"), ListRetriever(texts=["x"]), Broken(texts=["y"], name="y")]
+    both = Fused(retrievers=[*legs], fuser=RankFuser(), on_error="skip")
+    with Pipeline(retriever=both, folder=tmp_path) as pipeline, tracing() as trace:
+        pipeline.retrieve(["x"])
+    (fused,) = trace.children
+    assert [told[:18] for told in fused.notes["skipped"]] == ["retriever 1 of 3: ", "retriever 3 of 3: "]
+
+
 @pytest.mark.parametrize("notes", [{"a": {1}}, {"a": float("nan")}, ["a"]])
 def test_notes_are_json(notes: Any) -> None:
     with pytest.raises(ContractError, match="returned notes for query '1' that JSON cannot hold"):

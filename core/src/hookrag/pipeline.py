@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -17,12 +18,12 @@ from hookrag.config.catalogue import Catalogue
 from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
-from hookrag.errors import ConfigError, HookragError, nearest
+from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import FieldType, Filter, both
 from hookrag.index.guard import check_index
 from hookrag.index.identity import stores_of
 from hookrag.index.reindex import ReindexReport
-from hookrag.index.upkeep import Origin, Upkeep
+from hookrag.index.upkeep import Origin, Upkeep, readers_of
 from hookrag.index.windows import Window, windows
 from hookrag.ingest import Given, IngestOptions, Progress, Report, Status, VerifyReport
 from hookrag.ingest.items import Entry
@@ -33,7 +34,7 @@ from hookrag.runtime.request import Request, current_request, serving
 from hookrag.runtime.running import Running
 from hookrag.runtime.shared import Shared
 from hookrag.runtime.stream import Stream, astreamed, in_thread
-from hookrag.values import KINDS, Answer, Event, Ranking
+from hookrag.values import Answer, Event, Ranking
 
 
 class Pipeline:
@@ -286,6 +287,7 @@ class Pipeline:
             origin=self._origin,
             scope=self._scope,
             serving=partial(self._serving, checked=False),
+            readers=lambda: self.readers,
         )
 
     # Looking
@@ -309,18 +311,13 @@ class Pipeline:
         """The component of a table, [llms.gpt] as component("llm", "gpt"). Calls of it that belong to no question go through
         no middleware. Raises HookragError where the pipeline has none of that name.
         """
-        there = {one.step.name: one for one in self._running.components if one.step.kind == kind}
-        if name not in there:
-            raise HookragError(
-                f"the pipeline has no {kind} {name!r}{nearest(name, there)}; {KINDS.get(kind, kind)}: "
-                f"{', '.join(there) or 'none'}"
-            )
-        return there[name]
+        return self._running.component(kind, name)
 
     @property
     def readers(self) -> dict[str, ReaderProxy]:
         """The reader of each file suffix: those that the configuration names, and the core's own for the others."""
-        return self._upkeep.readers
+        self._check_open()
+        return self._running.readers(partial(readers_of, self._origin, self._shared))
 
     def windows(self) -> list[Window]:
         """How many tokens embedders, rerankers and generators read, and how many the chunks have; embeds nothing."""
@@ -367,15 +364,18 @@ class Pipeline:
     ) -> Iterator[None]:
         self._check_open()
         generations.check_there(self._parts.folder, self._parts.generation)
-        parts, running = self._parts, self._running
+        parts, running, outer = self._parts, self._running, current_request()
+        until = outer.deadline  # of hookrag.deadline(), or of a pipeline that asks this one
+        if seconds is not None:
+            until = min(monotonic() + seconds, until or inf)
         request = Request(
             middleware=parts.middleware,
-            deadline=None if seconds is None else monotonic() + seconds,
+            deadline=until,
             scope=scope if scope is not None else self._scope,
             explain=explain,
             pool=running.pool,
             outside=parts.outside,
-            cancelled=current_request().cancelled,
+            cancelled=outer.cancelled,
         )
         with serving(request):
             if checked and not running.checked:

@@ -128,7 +128,7 @@ MUTANTS: dict[str, Mutant] = {
     "the uuid of a store is not compared": no_uuid,
     "what a run left unfinished is forgotten (no R2)": nothing(REST_OF_PLANS.format(which="")),
     "a server that is not fenced is not given time to settle": lambda m: m.setattr(
-        Stores, "settle", lambda self, *targets: None
+        Stores, "wait_for_late_writes", lambda self, *targets: None
     ),
     "T1 does not cancel debts": nothing("DELETE FROM owed WHERE store = ? AND chunk = ?"),
     # What its other steps are for.

@@ -90,6 +90,17 @@ def test_of_an_item_with_a_failed_document_only_that_one_is_tried_again(tmp_path
     assert (report.unchanged, report.new) == (1, 1)
 
 
+def test_a_document_whose_new_form_failed_is_counted_once(tmp_path):
+    store = FakeStore()
+    store.refuses = lambda row: "no" if row.chunk.text == "bad" else ""
+    run(tmp_path, [store], [item("f", [Document("x", "one"), Document("y", "two")])])
+    changed = item("f", [Document("x", "one"), Document("y", "bad")], key="2")
+    for failed, failed_before in ((1, 0), (0, 1)):
+        report = run(tmp_path, [store], [changed])
+        assert (report.unchanged, len(report.failed), report.failed_before) == (1, failed, failed_before)
+    assert store.texts == ["x:one", "y:two"], "the form that could be taken stays"
+
+
 def test_metadata_of_another_type_fails_its_document(tmp_path):
     store = FakeStore()
     documents = [Document("a", "one", metadata={"year": 2020}), Document("b", "two", metadata={"year": "2020"})]

@@ -200,6 +200,26 @@ def test_indexing_a_folder_again_reads_only_what_changed(tmp_path):
     assert isinstance(next(iter(files(docs))), Skipped)
 
 
+@pytest.mark.parametrize("becomes", ["two", None])
+def test_a_file_that_changes_while_it_is_read_is_read_again_the_next_time(tmp_path, becomes):
+    docs = tmp_path / "docs"
+    write(docs / "a.txt", "one")
+
+    class Slow(Text):
+        def read(self, path, /, *, id):
+            yield from super().read(path, id=id)
+            write(path, becomes) if becomes else path.unlink()
+
+    store = FakeStore()
+    report = run(tmp_path / "index", [store], list(Files(docs, {".txt": Slow()})), root=docs)
+    assert [(one.id, one.reason) for one in report.unread] == [
+        ("a.txt", f"{docs}/a.txt changed while it was read: index it again")
+    ]
+    write(docs / "a.txt", "two")
+    report = run(tmp_path / "index", [store], list(files(docs)), root=docs)
+    assert (report.unread, store.texts) == ([], ["a.txt:two"])
+
+
 def test_parts_of_a_folder_are_indexed_by_themselves(tmp_path):
     docs = tmp_path / "docs"
     for name in ("a.txt", "sub/b.txt", "sub/c.txt", "subs/d.txt"):

@@ -4,8 +4,9 @@ import re
 from itertools import pairwise
 
 import pytest
-from hookrag import Document, HookragError
-from hookrag.testing.fakes import HashEmbedder
+from hookrag import Document, HookragError, Pipeline, tracing
+from hookrag.components.search import Dense
+from hookrag.testing.fakes import HashEmbedder, MemoryStore
 from hookrag_chunking.measured import FixedTokens, Recursive, Sections
 from hookrag_chunking.meters import sliding, token_units
 from hookrag_transformers.embedder import TransformersEmbedder
@@ -85,6 +86,15 @@ def test_a_window_is_used_to_the_last_token(minilm):
     for here, (chunk, after) in enumerate(pairwise(chunks), 1):
         assert chunk.end + 1 == after.start
         assert read(minilm, chunk) <= 30 < read(minilm, chunk) + words[here]  # 32 with [CLS] and [SEP]
+
+
+def test_the_embedder_of_a_pipeline_of_objects_is_asked_through_it(tmp_path):
+    embedder = ByteTokens()
+    store = MemoryStore(chunker=Recursive(embedder=embedder, units="tokens", size=8), embedder=embedder)
+    with Pipeline(retriever=Dense(store=store), folder=tmp_path) as pipeline, tracing() as trace:
+        pipeline.index([Document("a", "one two three four five six seven eight nine")])
+    (cut,) = (span for span in trace.walk() if span.operation == "chunk")
+    assert {"tokens", "room"} <= {span.operation for span in cut.children}
 
 
 def test_special_tokens_and_the_prefix_of_a_real_model_are_left_free():

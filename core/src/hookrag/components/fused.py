@@ -50,11 +50,12 @@ class Fused:
             if isinstance(answer, HookragError):
                 errors.append(answer)
                 skipped.append(f"retriever {number + 1} of {len(calls)}: {answer}")
-                note(skipped=skipped[-1])
                 # An empty leg keeps the fuser's weights at their places.
                 legs.append([])
             else:
                 legs.append(answer)
+        if skipped:
+            note(skipped=skipped)
         if len(errors) == len(legs):
             raise errors[0]
         like = next(leg for leg in legs if leg or not queries)

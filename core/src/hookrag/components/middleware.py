@@ -259,8 +259,8 @@ class Redact:
         self.kinds = kinds
 
     def around(self, call: Call, proceed: Proceed, /) -> Any:
-        if call.step.kind not in (self.kinds or ("embedder", "llm")):
-            return proceed(call)
+        if call.step.kind not in (self.kinds or ("embedder", "llm")) or call.operation == "tokens":
+            return proceed(call)  # spans of tokens are those of the text itself, which chunkers cut by
         options = {
             name: [self._mask(text) for text in value] if name in ("continuations", "prefixes") and value else value
             for name, value in call.options.items()

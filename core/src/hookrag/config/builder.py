@@ -255,12 +255,20 @@ class Builder:
                 continue
             lacking = sorted(name for name in needed if not hasattr(found.cls, name))
             if lacking:
-                others = {name: self.plan(kind, name, trail) for name in tables}
-                can = [name for name, p in others.items() if p and all(hasattr(p.cls, need) for need in needed)]
+                can = [name for name in tables if needed <= set(dir(self._class_of(kind, name)))]
                 instead = f"; {KINDS[kind]} that can: {', '.join(can)}" if can else ""
                 self.problem(
                     plan.table, f"{key} = {target!r}: {found.use!r} has no {'(), '.join(lacking)}(){instead}", key
                 )
+
+    def _class_of(self, kind: str, name: str) -> type | None:
+        """The class of a table, without a look at anything else in it; None where there is none."""
+        table = self.config.tables[KINDS[kind]][name]
+        use = table.get("use") if isinstance(table, Mapping) else None
+        try:
+            return use if isinstance(use, type) else self.catalogue.find(kind, str(use)).load()
+        except PluginError:
+            return None
 
     def _make(self, kind: str, name: str) -> Proxy | None:
         here = (kind, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from hookrag.config.plan import flat
 from hookrag.config.signature import PROTOCOLS, incapable, kind_of, lacking_attributes, lacking_methods, parameters
 from hookrag.errors import ConfigError
 from hookrag.runtime.component import Instance, walk
@@ -63,7 +64,7 @@ class Adoption:
         return proxy
 
     def _check_capable(self, cls: type, name: str, protocol: type, reference: Any) -> None:
-        for proxy in _flat(reference):
+        for proxy in flat(reference):
             lack = incapable(proxy, protocol)
             if lack:
                 raise ConfigError([f"{cls.__name__}: its {name} must be a {protocol.__name__}; {lack}"])
@@ -86,12 +87,6 @@ class Adoption:
             name = f"{base}-{number}"
         self._names.add((kind, name))
         return name
-
-
-def _flat(reference: Any) -> list[Any]:
-    if isinstance(reference, Mapping):
-        return list(reference.values())
-    return list(reference) if isinstance(reference, list) else [reference]
 
 
 def _kept(component: Any, name: str) -> tuple[str, Any]:

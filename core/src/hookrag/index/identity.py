@@ -44,16 +44,15 @@ def _target(store: StoreProxy, *, even_if_broken: bool) -> Target:
         told = _embedder(output, embedder)
         identity.update(told)
         keys[output] = digest({key.removeprefix(f"{output}."): value for key, value in told.items()})
-    own = getattr(store.instance.component, "identity", None)
-    if own is not None:
+    if store.can("identity"):
         try:
-            store.open()
+            own = store.identity()
         except HookragError as error:
             # What may pass may have passed at the first use, which would be of a store with half an identity.
             if not even_if_broken or isinstance(error, TransientError):
                 raise
         else:
-            identity.update({f"store.{key}": value for key, value in own().items()})
+            identity.update({f"store.{key}": value for key, value in own.items()})
     return Target(
         name=store.step.name,
         store=store,

@@ -33,6 +33,12 @@ class Origin:
     name: str
 
 
+def readers_of(origin: Origin | None, shared: Shared) -> dict[str, ReaderProxy]:
+    """The reader of each file suffix; without an origin the core's own."""
+    config, catalogue = (origin.config, origin.catalogue) if origin else (Config({}), Catalogue.installed())
+    return tables.readers(config, catalogue, shared)
+
+
 @dataclass(frozen=True, slots=True)
 class Upkeep:
     """The index of a pipeline from the side that writes it.
@@ -47,13 +53,7 @@ class Upkeep:
     origin: Origin | None
     scope: Filter | None
     serving: Callable[[], AbstractContextManager[None]]
-
-    @property
-    def readers(self) -> dict[str, ReaderProxy]:
-        """The reader of each file suffix: those that the configuration names, and the core's own for the others."""
-        config = self.origin.config if self.origin else Config({})
-        catalogue = self.origin.catalogue if self.origin else Catalogue.installed()
-        return tables.readers(config, catalogue, self.shared)
+    readers: Callable[[], Mapping[str, ReaderProxy]]
 
     def index(self, given: Given, options: IngestOptions) -> Report:
         """See `Pipeline.index`."""
@@ -129,7 +129,7 @@ class Upkeep:
 
     def _files(self, path: str | Path) -> Given:
         base = self.origin.config.folder if self.origin else Path.cwd()
-        return given_files(Path(path), self.readers, base=base, index=self._generation)
+        return given_files(Path(path), self.readers(), base=base, index=self._generation)
 
     @contextmanager
     def _ingest(self, *, dry_run: bool = False, even_if_broken: bool = False) -> Iterator[Ingest]:

@@ -11,10 +11,10 @@ is rows that are still to be deleted. One process writes at a time.
              server that may still get older writes is given time
     T1       plan, one transaction for a batch: note each row of the next versions; they are    plans.py
              not owed any more
-    W        write: put the rows into the stores that are not there yet                         session.py
+    W        write: put those rows that a store lacks into it                                   session.py
     B        barrier: wait until every store has made them durable and visible                  session.py
     T2       confirm, one transaction: the next versions are live, and rows of the old ones     plans.py
-             that they lack are owed; of a document that failed, the next version is
+             that they lack are owed; what was planned of a document that failed is owed
     D        drop what is owed, and wait until it is gone                                       stores.py
     T3       one transaction: what was dropped is not owed any more                             plans.py
 
@@ -24,6 +24,14 @@ is all there is to do. To remove a document, all of its rows are owed. At any mo
 1. every row of ours in a store is live, planned or owed;
 2. live rows are in every store where their document is placed;
 3. what is owed is neither live nor planned.
+
+Killed with SIGKILL, or by a loss of power, a run leaves behind
+
+    before T1     nothing: the same run again does the same
+    in R1         an epoch that is pending, or a card with it: the next run accepts either
+    T1 to B       a plan, and rows of it in some stores: R2 owes them
+    B to T2       old and new rows, both found: R2 owes the new ones, and T1 finds them there and owes them no more
+    T2 to T3      new rows live and old ones owed: dropping them again does no harm
 
 So a query may see the old version of a document, the new one or both, but never neither. `work.py` shows the way of one
 document through these steps, `session.py` the loop.

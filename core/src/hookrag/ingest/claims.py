@@ -191,7 +191,7 @@ def _wipe(journal: Journal, stores: Stores, target: Target, card: Card) -> None:
     copy of the journal from before would take the store for its own.
     """
     # What a run that was cut off has sent may still be under way, and would arrive after the scan.
-    stores.settle(target)
+    stores.wait_for_late_writes(target)
     with journal.transaction("wipe") as version:
         before = journal.store(target.name)
         seen = (before.epoch, before.pending or 0) if before else (0,)

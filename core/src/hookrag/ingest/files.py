@@ -145,7 +145,13 @@ class Files:
         path = Path(entry.path)
 
         def load() -> Iterator[Document]:
-            return reader.read(path, id=id)
+            yield from reader.read(path, id=id)
+            try:
+                same = _digest(entry.path)[0] == digest
+            except OSError:
+                same = False
+            if not same:  # its key would be that of other bytes
+                raise ReadError(f"{locator} changed while it was read: index it again")
 
         return Item(id, f"{digest} {suffix} {self._recipes.get(suffix, '')}", load, locator)
 

@@ -11,6 +11,10 @@ belongs to the thread that opened it. `plans.py` holds the transactions of the p
     row       the rows of placed and planned versions
     owed      rows that are still to be deleted
     failed    documents that could not be indexed in the form that `key` names
+
+Words: an item or a document is settled when the journal has its new key; `key` is a hash of everything that the rows of an
+item, a document or a version depend on; a version is a number that only rises, and rows have the one that wrote them; the
+owner of a row or a store is the journal that wrote it, by its uuid.
 """
 
 from __future__ import annotations
@@ -283,7 +287,9 @@ class Journal:
         return row[0] if row else None
 
     def count(self, item: int) -> tuple[int, int]:
-        """How many documents of an item are in the index, and how many failed."""
-        sql = "SELECT (SELECT count(*) FROM document WHERE item = ?1), (SELECT count(*) FROM failed WHERE item = ?1)"
+        """How many documents of an item are in the index as they are now, and how many failed in their present form."""
+        sql = """SELECT (SELECT count(*) FROM document d WHERE d.item = ?1 AND NOT EXISTS
+                         (SELECT 1 FROM failed f WHERE f.item = ?1 AND f.id = d.id)),
+                        (SELECT count(*) FROM failed WHERE item = ?1)"""
         indexed, failed = self.one(sql, (item,))
         return indexed, failed

@@ -38,7 +38,7 @@ def claimed(journal: Journal, stores: Stores, given: Given, options: IngestOptio
         return claims.numbers_unclaimed(journal, stores), journal.find_source(given.source)
     numbers = claims.claim_and_wipe(journal, stores, rebuild=options.rebuild, take_over=options.take_over)
     if plans.recover(journal):
-        stores.settle()
+        stores.wait_for_late_writes()
     with journal.transaction("source"):
         return numbers, journal.source(given.source, given.remade_by)
 
@@ -166,11 +166,11 @@ class Session:
         for target in self._stores.targets:
             stage = f"writing to {target}"
             mine = [work for work in works if not work.reason and target.name in work.versions]
-            owners = {row.chunk.id: work for work in mine for row in work.versions[target.name].fresh}
+            by_row = {row.chunk.id: work for work in mine for row in work.versions[target.name].fresh}
             rows = [row for work in mine for row in work.versions[target.name].fresh]
             for tried, refused in self._stores.put(target, rows, version):
                 for row in tried:
-                    work = owners[row.chunk.id]
+                    work = by_row[row.chunk.id]
                     if row.chunk.id in refused:
                         reason = f"{target} refused a row: {refused[row.chunk.id]}"
                         self._streaks.failed(stage, work.document.id, reason)

@@ -72,7 +72,7 @@ class Stores:
         """Wait until what was written is durable and visible."""
         self.call(target, "sync", target.store.sync)
 
-    def settle(self, *targets: Target) -> None:
+    def wait_for_late_writes(self, *targets: Target) -> None:
         """Wait until what a run before sent has arrived at those (all by default) that would not know it for outdated."""
         waiting = [target for target in targets or self.targets if not target.fenced]
         for target in waiting:

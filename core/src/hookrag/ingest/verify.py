@@ -75,7 +75,7 @@ def verify(journal: Journal, stores: Stores, options: VerifyOptions) -> VerifyRe
         pairs = list(zip(stores.targets, cards, strict=True))
         usable = [target for target, card in pairs if isinstance(card, Card)]
         if options.repair and plans.recover(journal) and usable:
-            stores.settle(*usable)
+            stores.wait_for_late_writes(*usable)
         return VerifyReport(
             [
                 _store(journal, stores, target, card, options)

@@ -44,32 +44,20 @@ def chunk(call: Call, result: Any) -> None:
     """A list of chunks for each document; each text is its span of the document, or the chunk names what it is made of."""
     _length(call, result, len(call.items), "list of chunks", "documents")
     for document, chunks in zip(call.items, result, strict=True):
-        ids = set()
+        ids, it = set(), f"document {document.id!r}"
         for made in chunks:
             if not isinstance(made, Chunk):
-                violation(
-                    call,
-                    f"returned {type(made).__name__} among the chunks of document {document.id!r}",
-                    "make them with chunk_of()",
-                )
+                violation(call, f"returned {type(made).__name__} among the chunks of {it}", "make them with chunk_of()")
             if made.document_id != document.id:
-                violation(
-                    call,
-                    f"returned a chunk of document {made.document_id!r} for document {document.id!r}",
-                    "use chunk_of()",
-                )
+                violation(call, f"returned a chunk of document {made.document_id!r} for {it}", "use chunk_of()")
             if not made.made_of and made.text != document.text[made.start : made.end]:
                 violation(
                     call,
-                    f"returned a chunk of document {document.id!r} whose text is not its span {made.start}:{made.end}",
+                    f"returned a chunk of {it} whose text is not its span {made.start}:{made.end}",
                     "a chunk is an exact span of its document; use chunk_of()",
                 )
             if made.id in ids:
-                violation(
-                    call,
-                    f"returned the chunk {made.start}:{made.end} of document {document.id!r} twice",
-                    "drop the copy",
-                )
+                violation(call, f"returned the chunk {made.start}:{made.end} of {it} twice", "drop the copy")
             ids.add(made.id)
 
 
@@ -213,15 +201,17 @@ def _ranking(call: Call, ranking: Any, query_id: str, k: int) -> None:
 
 
 def _notes(call: Call, notes: Any, query: str) -> None:
+    if not _is_json(notes):
+        what = f"returned notes for query {query!r} that JSON cannot hold: {notes!r:.80}"
+        violation(call, what, "a dict of JSON values")
+
+
+def _is_json(value: Any) -> bool:
     try:
-        json.dumps(notes, allow_nan=False)
-        told = isinstance(notes, Mapping)
+        json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
-        told = False
-    if not told:
-        violation(
-            call, f"returned notes for query {query!r} that JSON cannot hold: {notes!r:.80}", "a dict of JSON values"
-        )
+        return False
+    return isinstance(value, Mapping)
 
 
 def rerank(call: Call, result: Any) -> None:
@@ -322,6 +312,12 @@ def generate(call: Call, result: Any) -> None:
 def identity(call: Call, result: Any) -> None:
     """An Identity."""
     _instance(call, result, Identity)
+
+
+def json_object(call: Call, result: Any) -> None:
+    """A dict that JSON can hold."""
+    if not _is_json(result):
+        violation(call, f"returned {result!r:.60} from {call.operation}()", "a dict of JSON values")
 
 
 def card(call: Call, result: Any) -> None:

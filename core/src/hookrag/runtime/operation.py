@@ -76,9 +76,7 @@ class Operation:
         checked.last = None
         result = self._surrounded(middleware, call)
         last, checked.last = checked.last, None
-        same = (
-            last is not None and last[1] is result and last[0].items is call.items and last[0].options == call.options
-        )
+        same = last is not None and last[1] is result and _alike(last[0], call)
         if not same:
             with naming(self.step, self.name):
                 self._check(call, result)
@@ -133,6 +131,10 @@ class Operation:
                     f"and without it the result would be another; leave {name} out or use another {self.step.kind}"
                 )
         return kept
+
+
+def _alike(one: Call, other: Call) -> bool:
+    return one.items is other.items and one.arguments is other.arguments and one.options == other.options
 
 
 def _keywords(method: Callable[..., Any]) -> frozenset[str] | None:

@@ -23,9 +23,9 @@ class OperationType:
     """What is known of an operation before any component has it.
 
     `batch` names the items that it takes by position, "" where it takes none. `check` is its contract, called with the call and
-    the result. `pages`: the result is an iterator, which is checked and timed as it is read. `output`: a store can do it if
-    its rows have these vectors. `defaults` are the keyword options that may be left out, with the values that they then have:
-    an option at its default never reaches a component, which need not know it.
+    the result. `pages`: the result is an iterator, which is traced as it is read and has no contract. `output`: a store can
+    do it if its rows have these vectors. `defaults` are the keyword options that may be left out, with the values that they
+    then have: an option at its default never reaches a component, which need not know it.
     """
 
     batch: str = ""
@@ -62,6 +62,7 @@ OPERATIONS: Mapping[str, Mapping[str, OperationType]] = {
         "drop": OperationType("ids"),
         "sync": OperationType(),
         "verify": OperationType(),
+        "identity": OperationType(check=contracts.json_object),
         "scan": OperationType(pages=True),
         "fetch": OperationType("ids", contracts.fetch),
         "count": OperationType(check=contracts.number),

@@ -46,7 +46,7 @@ class FixedCharacters:
         self._ruler = ruler("characters", size, overlap, None)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
-        return cut(documents, [whole(document) for document in documents], self._ruler())
+        return cut(documents, [whole(document) for document in documents], self._ruler(None))
 
 
 class FixedTokens:
@@ -72,7 +72,7 @@ class FixedTokens:
         self._ruler = ruler("tokens", size, overlap, embedder)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
-        return cut(documents, [whole(document) for document in documents], self._ruler())
+        return cut(documents, [whole(document) for document in documents], self._ruler(self.embedder))
 
 
 class Recursive:
@@ -110,7 +110,7 @@ class Recursive:
         self._levels = levels_of(separators)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
-        return cut(documents, [whole(document, self._levels) for document in documents], self._ruler())
+        return cut(documents, [whole(document, self._levels) for document in documents], self._ruler(self.embedder))
 
 
 class Sections:
@@ -143,7 +143,7 @@ class Sections:
         self._ruler = ruler(units, size, overlap, embedder)
 
     def chunk(self, documents: Sequence[Document]) -> list[list[Chunk]]:
-        return cut(documents, [list(self._parts(document)) for document in documents], self._ruler())
+        return cut(documents, [list(self._parts(document)) for document in documents], self._ruler(self.embedder))
 
     def _parts(self, document: Document) -> Iterator[Part]:
         found = outline(document.text, depth=self.depth)

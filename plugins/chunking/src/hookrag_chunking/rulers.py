@@ -189,8 +189,12 @@ def _halved(draft: Draft, *, tear: bool) -> list[Draft]:
     return [replace(draft, span=(start, stop)), replace(draft, span=(begin, end))]
 
 
-def ruler(units: UnitName, size: int | None, overlap: int, embedder: TokenizingEmbedder | None) -> Callable[[], Ruler]:
-    """Makes the ruler of each call. Raises ValueError where the options do not go together."""
+MakeRuler = Callable[[TokenizingEmbedder | None], Ruler]
+"""Makes the ruler of a call with the embedder that the chunker has then: a pipeline puts another in the place of the first."""
+
+
+def ruler(units: UnitName, size: int | None, overlap: int, embedder: TokenizingEmbedder | None) -> MakeRuler:
+    """Makes rulers. Raises ValueError where the options do not go together."""
     if units != "tokens" and embedder is not None:
         raise ValueError(f'embedder is for units = "tokens", got units = "{units}"')
     most = SIZES.get(units) if size is None else size
@@ -199,7 +203,7 @@ def ruler(units: UnitName, size: int | None, overlap: int, embedder: TokenizingE
     if units == "tokens":
         if embedder is None:
             raise ValueError('units = "tokens" needs an embedder, whose tokens are counted')
-        return lambda: Tokens(embedder, size, overlap)
+        return lambda now: Tokens(now or embedder, size, overlap)
     assert most is not None
     make: Callable[[str], Meter] = word_units if units == "words" else Characters
-    return lambda: Plain(make, most, overlap)
+    return lambda now: Plain(make, most, overlap)
