@@ -203,6 +203,23 @@ def test_a_leg_that_was_skipped_is_told_to_the_caller(tmp_path: Path) -> None:
     assert skipped == "retriever 1 of 2: [retrievers.broken] (use = 'broken') failed in retrieve: OSError: no route"
 
 
+def test_each_level_of_rankings_has_its_word_in_the_parts(tmp_path: Path) -> None:
+    leg = ListRetriever(texts=["moon"])
+    inner = Reranked(retriever=leg, reranker=OverlapReranker())
+
+    class Halving(OverlapReranker):
+        def rerank(self, rankings: Sequence[Ranking], /, *, k: int) -> list[Ranking]:
+            return [
+                replace(one, hits=tuple(replace(hit, score=hit.score / 2) for hit in one.hits))
+                for one in super().rerank(rankings, k=k)
+            ]
+
+    outer = Reranked(retriever=Reranked(retriever=inner, reranker=Halving()), reranker=OverlapReranker())
+    with Pipeline(retriever=outer, folder=tmp_path) as pipeline:
+        (hit,) = pipeline.retrieve(["moon"])[0].hits
+    assert [(part.stage, part.score) for part in hit.parts][1:] == [("reranked", 1.0), ("reranked", 0.5)]
+
+
 def test_all_legs_that_were_skipped_are_told_in_the_trace(tmp_path: Path) -> None:
     class Broken(ListRetriever):
         def retrieve(self, queries: Sequence[Query], /, *, k: int) -> list[Ranking]:
@@ -343,6 +360,27 @@ def test_a_scope_is_an_argument_of_a_call(tmp_path: Path) -> None:
         assert [event.text for event in pipeline.stream(["moon"], scope='tenant == "b"')] == ["green moon"]
         with pytest.raises(HookragError, match="not declared"):
             pipeline.retrieve(["moon"], scope='owner == "a"')
+
+
+def test_the_terms_of_chunks_outside_of_a_scope_are_not_told(tmp_path: Path) -> None:
+    store = MemoryStore(chunker=WordChunker())
+    with Pipeline(retriever=Text(store=store), folder=tmp_path, fields=FIELDS) as pipeline:
+        pipeline.index(OWN)
+        hits = pipeline.retrieve(["moon"])[0].hits
+        ids = sorted(hit.chunk.id for hit in hits)
+        (proxy,) = pipeline.stores
+        assert proxy.matching_terms("moon", ids) == [("moon",), ("moon",)]
+        with serving(Request(scope=parse_filter('tenant == "a"'))):
+            told = dict(zip(ids, proxy.matching_terms("moon", ids), strict=True))
+        assert {hit.chunk.document_id: told[hit.chunk.id] for hit in hits} == {"own": ("moon",), "theirs": ()}
+
+
+def test_the_filter_of_a_query_may_be_text(tmp_path: Path) -> None:
+    with corrective(tmp_path, outside=False) as pipeline:
+        asked = Query("1", "moon", 'tenant == "b"')  # type: ignore[arg-type]  # as `where` may be
+        (ranking,) = pipeline.retrieve([asked])
+    assert [hit.chunk.document_id for hit in ranking.hits] == ["theirs"]
+    assert ranking.query.where == parse_filter('tenant == "b"')
 
 
 def test_a_scope_costs_no_second_look_at_the_index_and_no_threads(tmp_path: Path) -> None:

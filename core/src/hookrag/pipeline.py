@@ -286,7 +286,9 @@ class Pipeline:
             shared=self._shared,
             origin=self._origin,
             scope=self._scope,
-            serving=partial(self._serving, checked=False),
+            serving=partial(
+                self._serving, checked=False
+            ),  # an ingest compares the stores itself, and may have to mend them
             readers=lambda: self.readers,
         )
 
@@ -384,7 +386,7 @@ class Pipeline:
             yield
 
     def _seconds(self, timeout: float | None) -> float | None:
-        """The time for a question; `timeout` of the configuration is not for opening models and indexing."""
+        """The time for a question, in which the first one opens what it needs; `open` and indexing have all the time."""
         return self._parts.timeout if timeout is None else timeout
 
     def _check_open(self) -> None:

@@ -49,6 +49,17 @@ def test_nothing_is_written_and_nothing_embedded(tmp_path):
     assert (written(tmp_path / "index"), store.rows) == (before, rows)
 
 
+def test_a_dry_run_that_stops_takes_nothing_back_either(tmp_path):
+    store = FakeStore()
+    failed = [("a", "BAD"), ("b", "BAD"), ("c", "fine")]
+    run(tmp_path, [store], failed)
+    before = written(tmp_path)
+    with pytest.raises(IngestStopped, match="cannot be cut"):
+        run(tmp_path, [store], [*failed, *((f"d{n}", "BAD") for n in range(30))], dry_run=True, retry_failed=True)
+    assert written(tmp_path) == before
+    assert run(tmp_path, [store], failed).failed_before == 2
+
+
 def test_an_embedder_that_does_not_say_how_much_it_reads_is_estimated(tmp_path):
     class Roomless(Letters):
         def tokens(self, texts):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hookrag import Document, ItemRejected
 from hookrag.ingest import Ingest, IngestStopped, Item
@@ -292,6 +295,26 @@ def test_an_item_that_goes_back_after_half_of_it_was_written_is_not_taken_for_un
     assert "x:uno" in store.texts
     run(tmp_path, [store], [before])
     assert store.texts == ["x:one", "y:two"]
+
+
+@pytest.mark.parametrize("cut_off", ["T2: before", "T3: before"])
+def test_rows_of_a_run_that_was_cut_off_are_not_taken_for_those_of_the_next(tmp_path, cut_off):
+    class Drifting(Letters):
+        drift = 0.0
+
+        def embed(self, texts, *, role, outputs):
+            made = super().embed(texts, role=role, outputs=outputs)
+            return replace(made, dense=made.dense + np.float32(self.drift))
+
+    embedder = Drifting()
+    store = FakeStore(embedders={"dense": embedder})
+    run(tmp_path, [store], [("a", "one")])
+    with pytest.raises(Died):
+        run(tmp_path, [store], [("a", "two")], fault=dying(cut_off))
+    embedder.drift = 1e-3  # other texts in the batch, another processor
+    run(tmp_path, [store], [("a", "two" if cut_off == "T2: before" else "one")])
+    (checked,) = Ingest(tmp_path, [target(store)]).verify(deep=True).stores
+    assert (checked.ok, len(store.rows)) == (True, 1)
 
 
 def test_a_document_that_comes_back_right_after_its_removal_is_not_taken_for_unchanged(tmp_path):

@@ -15,8 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from .machine import HISTORIES, Histories, Quick, World
 from .mutants import DIRECTED, MUTANTS
 
-BOUND = 400
-"""Histories in which a mutant has to be found; the slowest needs 94. Those that need more have a history of their own."""
+BOUND = 1000
+"""Histories in which a mutant has to be found; the slowest needs 390. Those that need more have a history of their own."""
 
 QUICK = (
     "all old rows are owed, not only those that the new version lacks",

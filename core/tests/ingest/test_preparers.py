@@ -100,7 +100,8 @@ def expected(tmp_path_factory) -> list:
     return [rows, reports]
 
 
-def test_rows_prepared_in_other_processes_are_the_same(tmp_path, expected):
+def test_rows_prepared_in_other_processes_are_the_same(tmp_path, expected, monkeypatch, pytestconfig):
+    monkeypatch.syspath_prepend(pytestconfig.rootpath)  # where they find this module
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         preparer = Elsewhere(pool)
         assert indexed(tmp_path, preparer) == expected

@@ -310,6 +310,14 @@ def test_too_much_is_gone(tmp_path):
     assert (report.refused, report.held, report.removed) == (expected, 12, 0)
 
 
+def test_a_refused_removal_says_what_a_new_store_lacks_all_the_same(tmp_path):
+    stores = [FakeStore("old"), FakeStore("new")]
+    run(tmp_path, stores[:1], documents(15))
+    with pytest.raises(IngestRefused) as raised:
+        run(tmp_path, stores, documents(3))
+    assert raised.value.report.lacking == {"new": 12}
+
+
 def test_an_empty_root(tmp_path):
     store = FakeStore()
     run(tmp_path, [store], documents(2))

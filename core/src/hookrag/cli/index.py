@@ -74,7 +74,7 @@ def index(
     refused = False
     try:
         with opened(config, pipeline) as made:
-            for path in paths:  # before anything is written for the first of them
+            for path in paths:  # raises for one that is not there, before anything is written for the first of them
                 Files(path.resolve(), {})
             for path in paths:
                 try:

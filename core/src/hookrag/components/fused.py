@@ -16,7 +16,7 @@ from hookrag.values import Query, Ranking
 
 
 class Fused:
-    """Asks every retriever for `depth` hits, concurrently, and fuses them.
+    """Asks every retriever for `depth` hits (k, if that is more), concurrently, and fuses them.
 
     `on_error = "skip"` leaves out a retriever that fails, as long as one does not; the trace and `notes` of the rankings say
     which and why.

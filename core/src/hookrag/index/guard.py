@@ -16,7 +16,7 @@ from hookrag.runtime.proxies import StoreProxy
 
 
 def check_index(folder: Path, generation: int, stores: Sequence[StoreProxy]) -> None:
-    """Raise IdentityError where a generation was made with other settings."""
+    """Raise IdentityError where a generation was made with other settings, or a store that its journal filled is empty."""
     try:
         check_identity(place(folder, generation), targets_of(stores))
     except IdentityError as error:

@@ -23,7 +23,7 @@ def stores_of(roots: Sequence[Proxy]) -> list[StoreProxy]:
 def targets_of(stores: Sequence[StoreProxy], *, even_if_broken: bool = False) -> list[Target]:
     """The stores as ingest wants them. Opens their embedders: an identity says which weights they have.
 
-    With `even_if_broken`, a store that cannot be opened is among them; what it raises is raised again at its first use.
+    With `even_if_broken`, a store that cannot be opened is among them, and is opened again at its first use.
     """
     names = [store.step.name for store in stores]
     for name in names:

@@ -7,8 +7,8 @@ is rows that are still to be deleted. One process writes at a time.
     step     what it does                                                                       where
     R1       compare the card of each store with the journal, refuse a store that is not the    claims.py
              one remembered, and raise the epoch of the others
-    R2       one transaction: the rest of every plan that a run left unfinished is owed; a      plans.py
-             server that may still get older writes is given time
+    R2       one transaction: the rest of every plan that a run left unfinished is owed; a      session.py
+             server that may still get older writes is given time; then what is owed is dropped
     T1       plan, one transaction for a batch: note each row of the next versions; they are    plans.py
              not owed any more
     W        write: put those rows that a store lacks into it                                   session.py
@@ -30,8 +30,8 @@ Killed with SIGKILL, or by a loss of power, a run leaves behind
     before T1     nothing: the same run again does the same
     in R1         an epoch that is pending, or a card with it: the next run accepts either
     T1 to B       a plan, and rows of it in some stores: R2 owes them
-    B to T2       old and new rows, both found: R2 owes the new ones, and T1 finds them there and owes them no more
-    T2 to T3      new rows live and old ones owed: dropping them again does no harm
+    B to T2       old and new rows, both found: R2 owes the new ones and drops them, and they are made again
+    T2 to T3      new rows live and old ones owed: R2 drops them, once more if need be
 
 So a query may see the old version of a document, the new one or both, but never neither. `work.py` shows the way of one
 document through these steps, `session.py` the loop.

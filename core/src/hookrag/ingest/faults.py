@@ -13,7 +13,7 @@ VARIABLE = "HOOKRAG_FAULT"
 
 
 def from_environment() -> Callable[[str], None]:
-    """What an `Ingest` takes as `fault`: SIGKILL at the n-th call, before or after a transaction or a store's operation.
+    """What an `Ingest` takes as `fault`: SIGKILL at the n-th call, at a transaction or a store's operation.
 
     Counts from 1 for each ingest; does nothing where the variable is not set. Raises ConfigError where it is no number.
     """

@@ -13,8 +13,9 @@ belongs to the thread that opened it. `plans.py` holds the transactions of the p
     failed    documents that could not be indexed in the form that `key` names
 
 Words: an item or a document is settled when the journal has its new key; `key` is a hash of everything that the rows of an
-item, a document or a version depend on; a version is a number that only rises, and rows have the one that wrote them; the
-owner of a row or a store is the journal that wrote it, by its uuid.
+item, a document or a version depend on; the owner of a row or a store is the journal that wrote it, by its uuid. A version is
+a number that only rises: in the table `row` that of the plan, in a store that of the `put` that wrote the row. The live and the
+next version of a document are what `placed` and `planned` name.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ class Given:
     """Documents, and the source that they are from.
 
     `complete` says that they are all there is of the source, or of the part of it that `under` names: the item of that id and
-    those whose ids begin with it and a slash. `root` is the folder that they lie in. `count` says how many items there are,
+    those whose ids begin with it and a slash. `root` is the folder that they lie in: on another
+    device than the last time, what is gone is not removed. `count` says how many items there are,
     for showing progress. Of files, `path` is what was given, and `doubled` are the paths in it whose documents are in the
     index by other ids. `remade_by` is the command that makes these documents again, where they are made from what else is in
     the index (summaries of a graph): then re-indexing does without them and says so.

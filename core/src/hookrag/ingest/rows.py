@@ -171,14 +171,15 @@ class RowMaker:
         if not target.embed_key:
             version.fresh = [self._row(chunk) for chunk in new]
             return
-        version.fresh = self._reused(target, new, live) if live and new else []
+        kept = live and new and target.keeps_vectors == "exact"
+        version.fresh = self._reused(target, new, live) if kept else []
         ready = {row.chunk.id for row in version.fresh}
         version.lacking = [chunk for chunk in new if chunk.id not in ready]
 
     def _reused(self, target: Target, new: Sequence[Chunk], live: Mapping[str, tuple[int, int]]) -> list[Row]:
         """Rows with the vectors of equal inputs of the live version, where the store gives them back bit by bit."""
-        by_input = {text: chunk for chunk, (_, text) in live.items() if text}
-        pairs = [(chunk, by_input[text]) for chunk in new if (text := number64(chunk.input)) in by_input]
+        by_input = {hashed: id for id, (_, hashed) in live.items() if hashed}
+        pairs = [(chunk, by_input[hashed]) for chunk in new if (hashed := number64(chunk.input)) in by_input]
         found = []
         for start in range(0, len(pairs), ROWS_AT_ONCE):
             part = pairs[start : start + ROWS_AT_ONCE]

@@ -33,8 +33,8 @@ class Ingest:
     `folder` holds the journal and the lock. `fields` are the metadata fields that can be filtered on: a document whose value
     is of another type fails. At most three times `batch_bytes` characters of text are on their way: a mebibyte unless given,
     or what takes an embedder some seconds. A failure that may pass is tried again for `patience` seconds. `preparer` cuts and
-    embeds, in this process unless given. `fault` is called with a name before and after each transaction and each call of a
-    store, for tests.
+    embeds, in this process unless given. `fault` is called with a name before, inside and after each transaction, and
+    around each call of a store, for tests.
     """
 
     def __init__(
@@ -105,7 +105,8 @@ class Ingest:
             raise
         except (IngestStopped, sqlite3.Error) as error:
             stopped = _stopped(error, journal, report)
-            _forgive(journal, streaks)
+            if not options.dry_run:
+                _forgive(journal, streaks)
             raise stopped from error
         except HookragError as error:
             error.add_note(_resumable("stopped", report))

@@ -14,7 +14,7 @@ from threading import Event
 from hookrag.filters import FieldType
 from hookrag.ingest import claims, plans, removal
 from hookrag.ingest.estimate import Estimator
-from hookrag.ingest.failures import Streaks
+from hookrag.ingest.failures import RemovalRefused, Streaks
 from hookrag.ingest.intake import Intake
 from hookrag.ingest.items import Entry
 from hookrag.ingest.journal import Journal
@@ -39,6 +39,10 @@ def claimed(journal: Journal, stores: Stores, given: Given, options: IngestOptio
     numbers = claims.claim_and_wipe(journal, stores, rebuild=options.rebuild, take_over=options.take_over)
     if plans.recover(journal):
         stores.wait_for_late_writes()
+    for (
+        target
+    ) in stores.targets:  # before T1, which could plan the same rows with vectors that differ in their last bits
+        stores.pay(journal, target, numbers[target.name])
     with journal.transaction("source"):
         return numbers, journal.source(given.source, given.remade_by)
 
@@ -46,8 +50,8 @@ def claimed(journal: Journal, stores: Stores, given: Given, options: IngestOptio
 class Session:
     """A run under the lock, with the journal open and the stores claimed; `report` is kept up to date with how far it came.
 
-    Three batches are on their way at most: one is read and cut while the vectors of another are made in a thread of their own,
-    and one is written. The journal and the stores belong to this thread, and one batch at a time is planned.
+    While the vectors of a batch are made in a thread of their own, this thread writes the one before, then reads and cuts the
+    one after: three are held at most, and one at a time is planned. The journal and the stores belong to this thread.
     """
 
     def __init__(
@@ -96,7 +100,13 @@ class Session:
                 self._estimate(batches)
             else:
                 self._write_all(batches)
-        removal.remove_gone(self._journal, self._given, self._options, self._report, source=self._source, before=before)
+        try:
+            removal.remove_gone(
+                self._journal, self._given, self._options, self._report, source=self._source, before=before
+            )
+        except RemovalRefused:
+            self._count_lacking()
+            raise
         if not self._options.dry_run:
             if self._intake.shrunk and not self._report.held:
                 plans.settle(self._journal, Batch(items=self._intake.shrunk))

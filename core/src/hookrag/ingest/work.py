@@ -47,7 +47,7 @@ class Version:
     """The next version of a document in the store of the number `store`, and what is still to be done for it.
 
     `rows` maps each of its chunk ids to the check and the hash of the input; `fresh` are the rows among them that the store
-    lacks; `lacking` are chunks that become rows when they have vectors.
+    lacks; `lacking` are chunks that become rows when they have vectors. Its number is given when the batch is planned.
     """
 
     store: int

@@ -1,4 +1,4 @@
-"""A built component: opened once, called through its middleware, its failures named."""
+"""A built component: opened once, called by as many threads at a time as it allows, its failures named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Instance:
         self._open = False
 
     def open(self, step: Step) -> None:
-        """Open the component unless it is open; what it raises is raised again at the next use."""
+        """Open the component unless it is open; where that fails, the next use tries again."""
         if not self._open:
             with self._lock:
                 self._open_once(step)

@@ -1,6 +1,6 @@
 """What every operation promises, checked on its result: a bad component is named where it breaks its word.
 
-Each contract has the name of its operation.
+`table.py` says which operation has which.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One method of a component as the others call it: open, traced, within the deadline, through middleware, checked."""
+"""One method of a component as the others call it: within the deadline, traced, through middleware, opened, checked."""
 
 from __future__ import annotations
 

@@ -73,7 +73,10 @@ _LIFE = frozenset({"open", "close"})
 
 
 class Proxy:
-    """What all proxies share: the step, the instance behind it, and its operations."""
+    """What all proxies share: the step, the instance behind it, and its operations.
+
+    A method of the component that no class here has is set from the table of operations when the proxy is made.
+    """
 
     def __init__(self, step: Step, instance: Instance) -> None:
         self.step = step
@@ -135,7 +138,7 @@ class EmbedderProxy(Proxy, _Embedder):
 class StoreProxy(Proxy, _Store):
     """A store within the request's scope, which is AND-ed to every search and count.
 
-    A fetch leaves out what is outside; a scan is refused.
+    A fetch and `matching_terms` leave out what is outside; a scan is refused.
     """
 
     @property
@@ -169,6 +172,12 @@ class StoreProxy(Proxy, _Store):
 
     def count(self, where: Filter | None = None, /) -> int:
         return int(self._operations["count"](both(where, current_request().scope)))
+
+    def matching_terms(self, text: str, chunk_ids: Sequence[str], /) -> list[tuple[str, ...]]:
+        terms: list[tuple[str, ...]] = self._operations["matching_terms"](text, chunk_ids)
+        if current_request().scope is None or not chunk_ids:
+            return terms
+        return [found if row else () for found, row in zip(terms, self.fetch(chunk_ids), strict=True)]
 
     def search_dense(self, vectors: Any, /, *, k: int, where: Filter | None) -> list[list[Hit]]:
         return self._search("search_dense", vectors, k, where)

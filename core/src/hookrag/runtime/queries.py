@@ -43,8 +43,8 @@ def queries_of(
         if isinstance(query, str):
             made.append(Query(str(number), query, limit))
         elif isinstance(query, Query):
-            filter_of(query.where, fields)
-            made.append(replace(query, where=both(query.where, limit)) if limit is not None else query)
+            own = both(filter_of(query.where, fields), limit)
+            made.append(query if own is query.where else replace(query, where=own))
         else:
             raise HookragError(f"query {number} is a {type(query).__name__}; give text or a hookrag.Query")
     if len({query.id for query in made}) != len(made):

@@ -103,8 +103,9 @@ def check_deadline(doing: str) -> None:
 def fan_out(calls: Sequence[Callable[[], T]]) -> list[T]:
     """The results of the calls, in order, run concurrently in the pipeline's pool; the first error, in order, is raised.
 
-    Safe to nest: whoever waits first runs those of its own calls that no thread has begun, so that a full pool cannot lock
-    itself up. A call that outlasts the deadline is left behind: a thread cannot be stopped.
+    Safe to nest: before it waits, the caller runs those of its calls that no thread has begun, so that a full pool cannot lock
+    itself up. A call in another thread, which cannot be stopped, is left behind when the deadline passes or one before it
+    fails; what the caller runs itself, as always the first, is waited for.
     """
     pool = current_request().pool
     if pool is None or len(calls) < 2:
