@@ -9,8 +9,7 @@ is rows that are still to be deleted. One process writes at a time.
              one remembered, and raise the epoch of the others
     R2       one transaction: the rest of every plan that a run left unfinished is owed; a      session.py
              server that may still get older writes is given time; then what is owed is dropped
-    T1       plan, one transaction for a batch: note each row of the next versions; they are    plans.py
-             not owed any more
+    T1       plan, one transaction for a batch: note each row of the next versions              plans.py
     W        write: put those rows that a store lacks into it                                   session.py
     B        barrier: wait until every store has made them durable and visible                  session.py
     T2       confirm, one transaction: the next versions are live, and rows of the old ones     plans.py
