@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated
 
 from hookrag.options import AtLeast, checked
@@ -38,7 +37,7 @@ def _remembering(ranking: Ranking) -> Ranking:
     for rank, hit in enumerate(ranking.hits, 1):
         own = Part(ranking.stage, ranking.kind, rank, hit.score)
         parts = hit.parts
-        if parts and replace(parts[-1], terms=own.terms) == own:
+        if parts and (parts[-1].stage, parts[-1].rank, parts[-1].score) == (own.stage, rank, own.score):
             own, parts = parts[-1], parts[:-1]  # a text search that was explained has said it already, with its terms
         hits.append(Hit(hit.chunk, hit.score, (*parts, own)))
     return Ranking(ranking.query, tuple(hits), ranking.stage, ranking.kind, ranking.notes, ranking.outside)

@@ -7,7 +7,6 @@ its text is the first leg's. A hit's parts say what every leg that has it said, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, TypeAlias
 
 from hookrag import AtLeast, Finite, Hit, HookragError, Part, Ranking, ScoreKind, best, checked
@@ -135,10 +134,10 @@ def _one(name: str, rankings: Sequence[Ranking], scores: Mapping[str, float], k:
             first.setdefault(hit.chunk.id, hit)
             said = parts.setdefault(hit.chunk.id, [])
             said.extend(hit.parts)
-            own = Part(ranking.stage, ranking.kind, rank, hit.score)
+            own = (ranking.stage, rank, hit.score)
             # A leg that described its own hit (with the terms it matched) has said it already.
-            if not (hit.parts and replace(hit.parts[-1], terms=own.terms) == own):
-                said.append(own)
+            if not (hit.parts and (hit.parts[-1].stage, hit.parts[-1].rank, hit.parts[-1].score) == own):
+                said.append(Part(ranking.stage, ranking.kind, rank, hit.score))
     hits = (Hit(hit.chunk, scores[key], tuple(parts[key])) for key, hit in first.items())
     return Ranking(rankings[0].query, best(hits, k), name, ScoreKind(name))
 
