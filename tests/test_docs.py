@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
 import runpy
 import shlex
@@ -15,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+import hookrag
 import hookrag.testing.plugin
 import pytest
 from hookrag import (
@@ -385,6 +387,20 @@ def test_every_component_of_our_packages_is_known_to_errors() -> None:
     }
     assert {key: package for key, package in ours.items() if KNOWN.get(key) != package} == {}
     assert set(KNOWN) == set(ours)
+
+
+def test_a_module_of_the_core_is_private_unless_the_rules_declare_it_public() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (private,) = (one["protected_modules"] for one in contracts if one["type"] == "protected")
+    rules = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"Import only public names of `hookrag` and its modules ([^.]*(?:\.\w[^.]*)*)\.", rules)
+    public = [f"hookrag.{name}" for name in re.findall(r"`([\w.]+)`", told)]
+    assert len(public) == 7
+    for module in pkgutil.walk_packages(hookrag.__path__, "hookrag."):
+        declared = [name for name in (*public, *private) if f"{module.name}.".startswith(f"{name}.")]
+        assert len(declared) == 1 or module.name == "hookrag.disk", f"{module.name} is declared {len(declared)} times"
 
 
 def test_packages_say_alike_where_they_run() -> None:
