@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,21 @@ def test_a_deadline_around_a_pipeline_holds_inside_of_it(tmp_path: Path) -> None
     free, around, shorter, longer = left
     assert free is None
     assert (around, shorter, longer) == (pytest.approx(50, abs=5), pytest.approx(10, abs=5), pytest.approx(50, abs=5))
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"k": -1}, "k must be a whole number of at least 0, got -1"),
+        ({"k": "3"}, "k must be a whole number of at least 0, got '3'"),
+        ({"timeout": "soon"}, "timeout must be a number of seconds, got 'soon'"),
+        ({"timeout": float("nan")}, "timeout must be a number of seconds, got nan"),
+    ],
+)
+def test_numbers_of_a_call_that_cannot_be(tmp_path: Path, options: dict[str, Any], problem: str) -> None:
+    with Pipeline(retriever=ListRetriever(texts=["x"]), folder=tmp_path) as pipeline:
+        with pytest.raises(ConfigError, match=f"^{re.escape(problem)}$"):
+            pipeline.retrieve(["x"], **options)
 
 
 def test_a_retry_around_a_store_retries_its_card() -> None:

@@ -18,7 +18,7 @@ from hookrag.config.catalogue import Catalogue
 from hookrag.config.objects import Adoption
 from hookrag.config.tables import Parts
 from hookrag.disk import generations
-from hookrag.errors import ConfigError, HookragError
+from hookrag.errors import HookragError
 from hookrag.filters import FieldType, Filter, both
 from hookrag.index.guard import check_index
 from hookrag.index.identity import stores_of
@@ -29,7 +29,7 @@ from hookrag.ingest import Given, IngestOptions, Progress, Report, Status, Verif
 from hookrag.ingest.items import Entry
 from hookrag.ingest.options import IndexOptions
 from hookrag.runtime.proxies import GeneratorProxy, ReaderProxy, RetrieverProxy, StoreProxy
-from hookrag.runtime.queries import Options, Questions, filter_of, queries_of
+from hookrag.runtime.queries import Options, Questions, filter_of, k_of, queries_of, seconds_of
 from hookrag.runtime.request import Request, current_request, serving
 from hookrag.runtime.running import Running
 from hookrag.runtime.shared import Shared
@@ -138,8 +138,8 @@ class Pipeline:
         """
         within = self._within(scope)
         asked = queries_of(queries, where, within, self._parts.fields)
-        with self._serving(self._seconds(timeout), explain, within):
-            return self._retriever.retrieve(asked, k=self._k(k)) if asked else []
+        with self._serving(seconds_of(timeout, self._parts.timeout), explain, within):
+            return self._retriever.retrieve(asked, k=k_of(k, self._parts.k)) if asked else []
 
     def answer(
         self,
@@ -161,8 +161,12 @@ class Pipeline:
             raise HookragError('the pipeline has no generator: name one, as in generator = "quotes", or use retrieve()')
         within = self._within(scope)
         asked = queries_of(queries, where, within, self._parts.fields)
-        with self._serving(self._seconds(timeout), explain, within):
-            return generator.generate(self._retriever.retrieve(asked, k=self._k(k)), emit=emit) if asked else []
+        with self._serving(seconds_of(timeout, self._parts.timeout), explain, within):
+            return (
+                generator.generate(self._retriever.retrieve(asked, k=k_of(k, self._parts.k)), emit=emit)
+                if asked
+                else []
+            )
 
     async def aretrieve(self, queries: Questions, k: int | None = None, **options: Unpack[Options]) -> list[Ranking]:
         """`retrieve` from an event loop, with the same options, in one of the pipeline's threads."""
@@ -385,16 +389,6 @@ class Pipeline:
                 running.checked = True
             yield
 
-    def _seconds(self, timeout: float | None) -> float | None:
-        """The time for a question, in which the first one opens what it needs; `open` and indexing have all the time."""
-        return self._parts.timeout if timeout is None else timeout
-
     def _check_open(self) -> None:
         if not self._left.alive:
             raise HookragError("the pipeline is closed")
-
-    def _k(self, k: int | None) -> int:
-        kept = self._parts.k if k is None else k
-        if isinstance(kept, bool) or not isinstance(kept, int) or kept < 0:
-            raise ConfigError([f"k must be a whole number of at least 0, got {kept!r}"])
-        return kept

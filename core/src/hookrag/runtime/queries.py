@@ -1,4 +1,4 @@
-"""What a caller asks, made into queries: texts numbered, filters parsed and checked."""
+"""What a caller asks, made into queries: texts numbered, filters parsed, numbers checked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
-from hookrag.errors import HookragError
+from hookrag.errors import ConfigError, HookragError
 from hookrag.filters import FieldType, Filter, both, parse, validate
 from hookrag.values import Query
 
@@ -50,3 +50,21 @@ def queries_of(
     if len({query.id for query in made}) != len(made):
         raise HookragError("two queries of the batch have the same id; ids tell their answers apart")
     return made
+
+
+def k_of(k: int | None, otherwise: int) -> int:
+    """How many chunks are wanted. Raises ConfigError."""
+    kept = otherwise if k is None else k
+    if isinstance(kept, bool) or not isinstance(kept, int) or kept < 0:
+        raise ConfigError([f"k must be a whole number of at least 0, got {kept!r}"])
+    return kept
+
+
+def seconds_of(timeout: float | None, otherwise: float | None) -> float | None:
+    """The time for a question, in which the first one opens what it needs; `open` and indexing have all the time.
+
+    Raises ConfigError.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float | None) or timeout != timeout:
+        raise ConfigError([f"timeout must be a number of seconds, got {timeout!r}"])
+    return otherwise if timeout is None else timeout
