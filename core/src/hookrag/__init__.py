@@ -26,7 +26,6 @@ from hookrag.errors import (
 from hookrag.filters import Filter, FilterError, contains_any
 from hookrag.filters import parse as parse_filter
 from hookrag.hookspecs import Component, Components, hookimpl
-from hookrag.options import Above, AtLeast, AtMost, Between, Finite, Limit, Matching, NotEmpty, checked
 from hookrag.protocols import (
     LLM,
     Call,
@@ -95,17 +94,22 @@ if TYPE_CHECKING:
     from hookrag.config.tables import component
     from hookrag.index.reindex import SwitchRefused
     from hookrag.ingest import Item, Progress, RemovalRefused, Report, Skipped, Unread
+    from hookrag.options import Above, AtLeast, AtMost, Between, Finite, Limit, Matching, NotEmpty, checked
     from hookrag.pipeline import Pipeline
 
 __version__ = "0.1.0"
 
 
-# These bring the builder and the ingest with them, which a plugin that only needs the values should not pay for.
+# These bring the builder, the ingest and the options with them, which whoever only needs the values should not pay for.
 _LATE = {
     "Pipeline": "hookrag.pipeline",
     "component": "hookrag.config.tables",
     "SwitchRefused": "hookrag.index.reindex",
     **dict.fromkeys(("Item", "Progress", "RemovalRefused", "Report", "Skipped", "Unread"), "hookrag.ingest"),
+    **dict.fromkeys(
+        ("Above", "AtLeast", "AtMost", "Between", "Finite", "Limit", "Matching", "NotEmpty", "checked"),
+        "hookrag.options",
+    ),
 }
 
 
