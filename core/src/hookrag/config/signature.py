@@ -16,6 +16,7 @@ import hookrag.protocols as protocols
 from hookrag.errors import PluginError
 from hookrag.options import limits, reading
 from hookrag.runtime.table import output_of
+from hookrag.values import KINDS
 
 PROTOCOLS: Mapping[str, type] = {
     "chunker": protocols.Chunker,
@@ -310,7 +311,7 @@ def type_name(annotation: Any) -> str:
         return ", ".join([type_name(get_args(annotation)[0]), *map(str, reading.limits(annotation))])
     kind = kind_of(annotation)
     if kind is not None:
-        return f"the name of a table [{_plural(kind)}.*]"
+        return f"the name of a table [{KINDS[kind]}.*]"
     if annotation in _NAMES:
         return _NAMES[annotation]
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -323,12 +324,6 @@ def type_name(annotation: Any) -> str:
     if origin in (dict, Mapping):
         return f"a table, each value {type_name(inner[1])}"
     return getattr(annotation, "__name__", str(annotation))
-
-
-def _plural(kind: str) -> str:
-    from hookrag.values import KINDS
-
-    return KINDS[kind]
 
 
 def json_schema(declared: Any) -> dict[str, Any]:
@@ -350,7 +345,7 @@ def json_schema(declared: Any) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": json_schema(inner[1])}
     kind = kind_of(declared)
     if kind is not None:
-        return {"type": "string", "description": f"The name of a table of [{_plural(kind)}.*]."}
+        return {"type": "string", "description": f"The name of a table of [{KINDS[kind]}.*]."}
     return {}
 
 
